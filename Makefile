@@ -1,0 +1,60 @@
+# `make` prints what there is.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
+SNAKEMAKE := $(BIN)/snakemake --profile workflow/profiles/local
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run smoke plan test check format ui record restore clean
+
+help: ## print these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(VENV)/.ready ## make the environment in .venv, exact versions
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	UV_FIND_LINKS="$(FIND_LINKS)" $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+run: setup ## data, training, evaluation and report of the default experiment
+	$(SNAKEMAKE)
+	@echo; echo "Report: results/$$($(BIN)/python -c 'from steering.params import load; print(load().default)')/report.html"
+
+smoke: setup ## the same pipeline with the same weights at a tiny budget
+	$(SNAKEMAKE) smoke
+
+plan: setup ## what would run, and why
+	$(SNAKEMAKE) --dry-run
+
+test: setup ## the tests
+	$(BIN)/python -m pytest
+
+check: setup ## format, lint, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+	$(BIN)/python -m stages.lint
+
+format: setup ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+ui: setup ## browse every run in MLflow on http://127.0.0.1:5000
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db \
+		--host 127.0.0.1 --port 5000 --workers 1
+
+record: setup ## let DVC remember the data, checkpoints and results that are here
+	$(BIN)/dvc commit --force --quiet && $(BIN)/dvc push --quiet && $(BIN)/dvc status
+
+restore: setup ## bring back what DVC remembers, and let Snakemake accept it
+	$(BIN)/dvc pull --quiet && $(BIN)/dvc status --quiet && $(SNAKEMAKE) --touch --forceall --quiet all
+
+clean: ## remove the environment and everything made (downloads, data, checkpoints, results)
+	rm -rf $(VENV) .snakemake .store checkpoints data downloads logs models results mlartifacts mlflow.db*

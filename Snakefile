@@ -1,0 +1,44 @@
+# Visual instruction tuning by representation steering: `snakemake` builds the default experiment of params.yaml,
+# `snakemake NAME` any other by its name.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+from steering.errors import ParamsError
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/connector.smk"
+include: "workflow/rules/tune.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/tracking.smk"
+
+
+localrules:
+    all,
+    phase_data,
+    phase_pretrain,
+    phase_tune,
+    phase_report,
+
+
+rule all:
+    default_target: True
+    input:
+        experiment_files(PARAMS.default),
+
+
+for name in PARAMS.experiments:
+
+    rule:
+        name:
+            name
+        localrule: True
+        input:
+            experiment_files(name),
+
+
+include: "workflow/rules/phases.smk"

@@ -1,0 +1,55 @@
+"""Pretrain the connector on captions, the language model frozen: slice {world, pretrain, ...}; writes checkpoints/connectors/WORLD/."""
+
+from dataclasses import replace
+
+from steering import layout
+from steering.data.conversations import read
+from steering.job import Job, Slice, run_stage
+
+
+def main(content: Slice) -> None:
+    pretrain, world = content["pretrain"], content["world"]
+    dataset = layout.dataset(world, pretrain["dataset"])
+    features = layout.features(world, pretrain["dataset"])
+    inputs = {"captions": dataset, "features": features, "base": layout.language_model(content["language_model"]["name"])}
+    job = Job("connector", content, inputs)
+    if not job.finished.exists():
+        _train(job, content)
+    job.deliver(layout.connector(world))
+
+
+def _train(job: Job, content: Slice) -> None:
+    import torch
+
+    from steering import assemble
+    from steering.data.features import Features
+    from steering.model.composed import ComposedModel
+    from steering.model.connectors import save_connector
+    from steering.train.run import train
+
+    pretrain, world = content["pretrain"], content["world"]
+    name = pretrain["dataset"]
+    torch.manual_seed(pretrain["seed"])
+    language_model = assemble.language_model(content)
+    connector = assemble.fresh_connector(content, language_model)
+    features = Features(layout.features(world, name))
+    connector.standardise(features.mean, features.std)
+    captions = [replace(c, image=f"{name}/{c.image}") for c in read(layout.dataset(world, name) / pretrain["captions"])]
+    model = ComposedModel(connector, language_model)
+    samples = assemble.Samples(world, assemble.scribe(content, pretrain["template"]))
+    with job.making() as folder:
+        train(
+            model,
+            captions,
+            samples,
+            recipe=pretrain["recipe"],
+            seed=pretrain["seed"],
+            state=job.state,
+            log=folder / "metrics.jsonl",
+        )
+        save_connector(connector, folder / "connector.safetensors")
+        job.manifest(folder, world=world, trainable_connector=assemble.parameters(connector))
+
+
+if __name__ == "__main__":
+    run_stage(main, about=__doc__)

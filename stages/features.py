@@ -1,0 +1,22 @@
+"""Encode every picture of a data set once: slice {world, dataset, encoder}; writes data/WORLD/features/DATASET.safetensors."""
+
+from steering import layout
+from steering.data.shards import ImageArchive
+from steering.job import Slice, check_outputs, run_stage
+from steering.manifest import whole
+
+
+def main(content: Slice) -> None:
+    from steering.data.features import write_features
+    from steering.model.vision import load_encoder
+
+    encoder, folder = content["encoder"], layout.vision_encoder(content["name"])
+    check_outputs(folder, ["model.safetensors"])
+    vision = load_encoder(encoder["kind"], encoder["config"], folder)
+    archive = ImageArchive(layout.dataset(content["world"], content["dataset"]))
+    with whole(layout.features(content["world"], content["dataset"])) as aside:
+        write_features(archive, vision, aside, statistics=lambda name: "train" in name.split("/")[:2])
+
+
+if __name__ == "__main__":
+    run_stage(main, about=__doc__)

@@ -1,0 +1,59 @@
+"""Tables, figures and the offline report of one experiment: writes results/EXPERIMENT/."""
+
+from collections.abc import Callable
+
+from steering import layout
+from steering.analyse.report import ReportInput, render, write_figures
+from steering.data.shards import ImageArchive
+from steering.evaluate.results import RunResults, read_results
+from steering.job import Slice, run_stage
+
+
+def main(content: Slice) -> None:
+    experiment, folder = content["experiment"], layout.experiment(content["name"])
+    results = read_results(content["runs"], split=experiment["split"])
+    told = report_input(content, results)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_figures(told, folder)
+    render(told, folder / "report.html")
+    print(f"{folder / 'report.html'}")
+    print((folder / "table.md").read_text(encoding="utf-8"))
+
+
+def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
+    experiment, model = content["experiment"], content["model"]
+    encoder, language_model = model["vision_encoder"], model["language_model"]
+    return ReportInput(
+        experiment=content["name"],
+        title=experiment["title"],
+        description=experiment["question"],
+        world={
+            "name": experiment["world"],
+            "language_model": language_model["name"],
+            "vision_encoder": encoder["name"],
+            "visual_tokens": encoder["tokens"],
+            "connector": model["connector"],
+            "dtype": language_model["dtype"],
+            "data": experiment["data"],
+        },
+        arms=experiment["arms"],
+        seeds=experiment["seeds"],
+        benchmarks=list(content["benchmarks"]),
+        scores=[score for result in results for score in result.scores],
+        predictions={result.name: result.predictions for result in results},
+        attention=[result.attention for result in results],
+        manifests=[result.manifest for result in results],
+        metrics={result.name: result.metrics for result in results},
+        picture=pictures(experiment["world"], content["benchmarks"]),
+        sources=[{"name": name, **source} for name, source in content["sources"].items()],
+        control=experiment["control"],
+    )
+
+
+def pictures(world: str, benchmarks: Slice) -> Callable[[str, str], bytes]:
+    archives = {name: ImageArchive(layout.dataset(world, told["dataset"])) for name, told in benchmarks.items()}
+    return lambda benchmark, image: archives[benchmark].read(image)
+
+
+if __name__ == "__main__":
+    run_stage(main, about=__doc__)

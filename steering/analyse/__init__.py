@@ -1,0 +1,1 @@
+"""From scores and attention to statistics, tables and figures."""

@@ -1,0 +1,285 @@
+"""The figures of a report as Altair charts, from tidy tables: one colour and one shape per arm in all of them.
+
+Colours are told apart by colour-blind readers and stand out on white and on dark paper alike; charts have no
+background of their own, and everything that is neither data nor text is a middle grey. `save_png` writes one as a
+picture, `specification` gives what a web page embeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import vl_convert
+
+# Okabe and Ito's hues, brought to a middle lightness; the first is the control's
+COLOURS = ("#7d8695", "#2b7fc4", "#d9602b", "#12977a", "#b565a7", "#b98a0e", "#56a5dc", "#8a6a4f")
+SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right", "triangle-left")
+GREY = "#8b909a"
+VEGA_LITE = "6.4"
+PNG_WIDTH = 660
+POINTS_PER_CURVE = 160
+ROW = 18  # pixels of one arm in a block
+TICK = "M-0.18,-1L0.18,-1L0.18,1L-0.18,1Z"  # the symbol of a reference in a legend
+REFERENCES = alt.Scale(domain=["blind", "majority"], range=["#8b909a", "#8b909a66"])
+
+
+def arm_colours(arms: Sequence[str]) -> dict[str, str]:
+    """A colour for each arm in the order of the experiment, the control first."""
+    return {arm: COLOURS[index % len(COLOURS)] for index, arm in enumerate(arms)}
+
+
+def pareto(means: pd.DataFrame, arms: Sequence[str]) -> alt.LayerChart:
+    """Parameters trained in the language model against the mean score, with the Pareto front.
+
+    *means*: one row per arm with arm, trainable_llm, value, low, high (0..1). The axis is logarithmic; an arm that
+    trains nothing stands left of a break, under its true 0.
+    """
+    frame = means.dropna(subset=["value"]).copy()
+    zero, ticks = _zero_and_ticks(frame["trainable_llm"])
+    frame["place"] = [math.log10(count) if count > 0 else zero for count in frame["trainable_llm"]]
+    label = f"datum.value <= {zero} ? '0' : replace(replace(format(pow(10, datum.value), '~s'), 'G', 'B'), 'k', 'k')"
+    x = alt.X(
+        "place:Q",
+        title="parameters trained in the LLM (log)",
+        axis=alt.Axis(values=ticks, labelExpr=label, grid=False),
+        scale=alt.Scale(domain=[ticks[0] - 0.4, ticks[-1] + 0.4], nice=False),
+    )
+    tip = [alt.Tooltip("arm"), alt.Tooltip("trainable_llm", format=",", title="parameters"), *_percent_tips()]
+    y = _percent_axis("value", "mean score, %")
+    base = alt.Chart(_percents(frame))
+    front = alt.Chart(_front(frame)).mark_line(interpolate="step-after", color=GREY, strokeDash=[5, 4]).encode(x=x, y=y)
+    low = _percent_axis("low", "mean score, %")
+    whiskers = base.mark_rule(strokeWidth=2).encode(x=x, y=low, y2="high_percent:Q", color=_colour(arms))
+    points = base.mark_point(filled=True, size=130, opacity=1).encode(
+        x=x, y=y, color=_colour(arms), shape=_shape(arms), tooltip=tip
+    )
+    layers: list[alt.Chart] = [front, whiskers, points]
+    if (frame["trainable_llm"] == 0).any():
+        layers.insert(0, _rule(pd.DataFrame({"place": [zero + 0.5]}), x))
+    return _layer(layers, height=300)
+
+
+def losses(curves: pd.DataFrame, arms: Sequence[str]) -> alt.LayerChart:
+    """Training loss, smoothed, one thin line per seed and a thick one for the arm's mean.
+
+    *curves*: one row per logged step with arm, seed, step, loss; steps are thinned to what a screen can show.
+    """
+    frame = smooth(curves)
+    mean = frame.groupby(["arm", "step"], as_index=False)["loss"].mean()
+    x = alt.X("step:Q", title="optimiser step", axis=alt.Axis(grid=False, tickMinStep=1))
+    y = alt.Y("loss:Q", title="training loss (smoothed)", scale=alt.Scale(zero=False))
+    tip = [alt.Tooltip("arm"), alt.Tooltip("step"), alt.Tooltip("loss", format=".3f")]
+    thin = alt.Chart(frame).mark_line(strokeWidth=1, opacity=0.35)
+    thin = thin.encode(x=x, y=y, color=_colour(arms), detail="seed:N")
+    thick = alt.Chart(mean).mark_line(strokeWidth=2.5).encode(x=x, y=y, color=_colour(arms), tooltip=tip)
+    return _layer([thin, thick], height=280)
+
+
+def smooth(curves: pd.DataFrame) -> pd.DataFrame:
+    """*curves* (arm, seed, step, loss) as exponential means over about a twentieth of a run, thinned."""
+    parts = []
+    for _, run in curves.dropna(subset=["loss"]).sort_values("step").groupby(["arm", "seed"], sort=False):
+        span = max(1, len(run) // 20)
+        run = run.assign(loss=run["loss"].ewm(span=span).mean())
+        parts.append(run.iloc[:: max(1, len(run) // POINTS_PER_CURVE)])
+    return pd.concat(parts, ignore_index=True) if parts else curves.iloc[:0]
+
+
+def lmar(layers: pd.DataFrame, arms: Sequence[str]) -> alt.LayerChart:
+    """LMAR by layer with bands: mean attention per visual token over mean attention per text token.
+
+    *layers*: rows of arm, layer (from 1), variant, value, low, high; a menu chooses the variant. Even is 1.
+    """
+    variants = list(dict.fromkeys(layers["variant"]))
+    chosen = alt.param("variant", value=variants[0], bind=alt.binding_select(options=variants, name="LMAR  "))
+    chart = _band(layers, arms, title="LMAR", percent=False)
+    return chart.add_params(chosen).transform_filter("datum.variant == variant")
+
+
+def visual_share(layers: pd.DataFrame, arms: Sequence[str]) -> alt.LayerChart:
+    """The share of attention on visual tokens by layer. *layers*: rows of arm, layer (from 1), value, low, high (0..1)."""
+    return _band(layers, arms, title="attention on visual tokens, %", percent=True)
+
+
+def by_benchmark(scores: pd.DataFrame, arms: Sequence[str], references: pd.DataFrame) -> alt.LayerChart:
+    """Scores with intervals, a block per benchmark; what needs no picture (blind, majority) is a tick across the block.
+
+    *scores* and *references*: rows of arm, benchmark, value, low, high (0..1).
+    """
+    frame = scores.dropna(subset=["value"])
+    y, offset = _block(list(dict.fromkeys(frame["benchmark"]))), _offset(arms)
+    x = _percent_axis("value", "score, %", alt.X)
+    tip = [alt.Tooltip("arm"), alt.Tooltip("benchmark"), *_percent_tips()]
+    whiskers = alt.Chart(_percents(frame)).mark_rule(strokeWidth=2)
+    whiskers = whiskers.encode(
+        x=_percent_axis("low", "score, %", alt.X), x2="high_percent:Q", y=y, yOffset=offset, color=_colour(arms)
+    )
+    dots = alt.Chart(_percents(frame)).mark_point(filled=True, size=70, opacity=1)
+    dots = dots.encode(x=x, y=y, yOffset=offset, color=_colour(arms), shape=_shape(arms), tooltip=tip)
+    height = _height(frame, arms)
+    ticks = alt.Chart(_percents(references.dropna(subset=["value"])))
+    ticks = ticks.mark_tick(orient="vertical", thickness=2, size=ROW * len(arms), opacity=1)
+    ticks = ticks.encode(x=x, y=y, fill=alt.Fill("arm:N", scale=REFERENCES, legend=_tick_legend()), tooltip=tip)
+    return _layer([ticks, whiskers, dots], height=height)
+
+
+def forest(differences: pd.DataFrame, arms: Sequence[str], control: str) -> alt.LayerChart:
+    """Paired differences to the control in percentage points; hollow where no difference is shown.
+
+    *differences*: rows of arm, benchmark, difference, low, high (percentage points), p_holm, verdict.
+    """
+    shown = [arm for arm in arms if arm != control]
+    frame = differences.dropna(subset=["difference"])
+    frame = frame.assign(clear=frame["verdict"].isin(["higher", "lower"]))
+    y, offset = _block(list(dict.fromkeys(frame["benchmark"]))), _offset(shown)
+    title = f"difference to {control}, % points"
+    x = alt.X("difference:Q", title=title, scale=alt.Scale(zero=True, padding=10))
+    points = [alt.Tooltip(name, format="+.1f") for name in ("difference", "low", "high")]
+    tip = [alt.Tooltip("arm"), alt.Tooltip("benchmark"), *points, alt.Tooltip("p_holm", format=".3f", title="p (Holm)")]
+    colour = _colour(arms, shown)
+    base = alt.Chart(frame)
+    whiskers = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", title=title), x2="high:Q", y=y, yOffset=offset, color=colour
+    )
+    dots = base.mark_point(size=80, opacity=1, strokeWidth=2).encode(
+        x=x,
+        y=y,
+        yOffset=offset,
+        color=colour,
+        shape=_shape(arms, shown),
+        fill=alt.Fill("arm:N", scale=_scale(arms, COLOURS, shown), legend=_legend()),
+        fillOpacity=alt.condition("datum.clear", alt.value(1), alt.value(0)),
+        tooltip=[*tip, alt.Tooltip("verdict")],
+    )
+    return _layer([_rule(pd.DataFrame({"difference": [0]}), x), whiskers, dots], height=_height(frame, shown))
+
+
+def specification(chart: alt.LayerChart | alt.Chart) -> dict[str, Any]:
+    """The Vega-Lite specification of *chart* for a web page: as wide as its place, in the colours of the page."""
+    return dict(chart.to_dict())
+
+
+def save_png(chart: alt.LayerChart | alt.Chart, path: Path) -> None:
+    """Write *chart* to *path* as a PNG on white, at twice the usual sharpness."""
+    spec = specification(chart) | {"background": "white", "width": PNG_WIDTH, "padding": 16}
+    spec["config"] = spec.get("config", {}) | PAPER
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=2))
+
+
+def _band(layers: pd.DataFrame, arms: Sequence[str], *, title: str, percent: bool) -> alt.LayerChart:
+    """Lines with bands over layers; *percent* shows shares of 1 in per cent."""
+    frame = layers.copy()
+    frame[["value", "low", "high"]] *= 100 if percent else 1
+    x = alt.X(
+        "layer:Q", title="layer", axis=alt.Axis(grid=False, tickMinStep=1, format="d"), scale=alt.Scale(nice=False)
+    )
+    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=True))
+    tip = [alt.Tooltip("arm"), alt.Tooltip("layer")]
+    tip += [alt.Tooltip(name, format=".3g") for name in ("value", "low", "high")]
+    base = alt.Chart(frame)
+    area = base.mark_area(opacity=0.18, strokeWidth=0)
+    area = area.encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q", color=_colour(arms))
+    line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=22, opacity=1))
+    line = line.encode(x=x, y=y, color=_colour(arms), tooltip=tip)
+    return _layer([area, line], height=280)
+
+
+def _layer(layers: Sequence[alt.Chart], *, height: int) -> alt.LayerChart:
+    size = {"width": "container", "height": height, "background": "transparent"}
+    return alt.layer(*layers).properties(**size).configure_view(stroke=None)
+
+
+def _rule(at: pd.DataFrame, x: alt.X) -> alt.Chart:
+    return alt.Chart(at).mark_rule(color=GREY, strokeDash=[2, 3]).encode(x=x)
+
+
+def _zero_and_ticks(counts: Iterable[int]) -> tuple[float, list[float]]:
+    """Where an arm with 0 parameters stands on the axis of decades, and the decades to label."""
+    decades = [math.log10(count) for count in counts if count > 0] or [0.0]
+    first, last = math.floor(min(decades)), math.ceil(max(decades))
+    ticks = [float(decade) for decade in range(first, last + 1)]
+    if min(counts) > 0:
+        return first - 1.0, ticks
+    return first - 1.0, [first - 1.0, *ticks]
+
+
+def _front(means: pd.DataFrame) -> pd.DataFrame:
+    """The rows that no other row beats with as few parameters, from few parameters to many."""
+    ordered = means.sort_values(["trainable_llm", "value"], ascending=[True, False])
+    best = ordered["value"].cummax().shift(fill_value=-math.inf)
+    return _percents(ordered[ordered["value"] > best])
+
+
+def _percents(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(**{f"{name}_percent": 100 * frame[name] for name in ("value", "low", "high")})
+
+
+def _percent_axis(name: str, title: str, channel: type = alt.Y) -> Any:
+    return channel(f"{name}_percent:Q", title=title, scale=alt.Scale(zero=False, padding=10))
+
+
+def _percent_tips() -> list[alt.Tooltip]:
+    return [alt.Tooltip(f"{n}_percent:Q", format=".1f", title=f"{n}, %") for n in ("value", "low", "high")]
+
+
+def _scale(arms: Sequence[str], marks: Sequence[str], shown: Sequence[str] | None = None) -> alt.Scale:
+    """The mark of each arm by its place among all *arms*, for those that are *shown*."""
+    table = {arm: marks[index % len(marks)] for index, arm in enumerate(arms)}
+    domain = list(arms if shown is None else shown)
+    return alt.Scale(domain=domain, range=[table[arm] for arm in domain])
+
+
+def _legend() -> alt.Legend:
+    return alt.Legend(orient="top", columns=4, title=None, symbolOpacity=1)
+
+
+def _tick_legend() -> alt.Legend:
+    return alt.Legend(orient="top", columns=4, title=None, symbolOpacity=1, symbolType=TICK, symbolStrokeWidth=0)
+
+
+def _colour(arms: Sequence[str], shown: Sequence[str] | None = None) -> alt.Color:
+    return alt.Color("arm:N", scale=_scale(arms, COLOURS, shown), legend=_legend())
+
+
+def _shape(arms: Sequence[str], shown: Sequence[str] | None = None) -> alt.Shape:
+    return alt.Shape("arm:N", scale=_scale(arms, SHAPES, shown), legend=_legend())
+
+
+def _block(benchmarks: Sequence[str]) -> alt.Y:
+    axis = alt.Axis(title=None, labelLimit=130, ticks=False, domain=False, grid=False)
+    return alt.Y("benchmark:N", sort=list(benchmarks), axis=axis, scale=alt.Scale(paddingInner=0.25))
+
+
+def _offset(arms: Sequence[str]) -> alt.YOffset:
+    return alt.YOffset("arm:N", sort=list(arms), scale=alt.Scale(domain=list(arms)))
+
+
+def _height(frame: pd.DataFrame, arms: Sequence[str]) -> int:
+    return int(max(1, frame["benchmark"].nunique()) * (ROW * len(arms) * 1.4 + 8))
+
+
+PAPER = {
+    "view": {"stroke": None},
+    "axis": {
+        "domainColor": "#c9ced6",
+        "tickColor": "#c9ced6",
+        "gridColor": "#e9ecf0",
+        "labelColor": "#4b5361",
+        "titleColor": "#4b5361",
+        "titleFontWeight": "normal",
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titlePadding": 10,
+    },
+    "legend": {
+        "labelColor": "#2a303a",
+        "labelFontSize": 12,
+        "layout": {"top": {"direction": "vertical", "anchor": "start"}},
+    },
+}

@@ -1,0 +1,110 @@
+"""The plain reading of a result: a few sentences made from the numbers alone, which also say what was not shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import pandas as pd
+from markupsafe import Markup
+
+from steering.analyse import tables
+from steering.analyse.tables import Row
+
+
+class Experiment(Protocol):
+    """What the sentences need to know of an experiment."""
+
+    @property
+    def arms(self) -> Sequence[str]: ...
+    @property
+    def seeds(self) -> Sequence[int]: ...
+    @property
+    def control(self) -> str: ...
+    @property
+    def scores(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+def reading(experiment: Experiment, differences: pd.DataFrame, rows: Sequence[Row]) -> list[Markup]:
+    """The result in sentences, made from the numbers alone; the names of arms in bold, all of it escaped."""
+    return [
+        *_said_of_differences(experiment, differences),
+        *_said_of_guesser(experiment),
+        *_said_of_missing(experiment, rows),
+    ]
+
+
+def _said_of_differences(experiment: Experiment, differences: pd.DataFrame) -> list[Markup]:
+    if differences.empty:
+        return [Markup("There is nothing to compare with {} yet.").format(_bold(experiment.control))]
+    arms = [arm for arm in experiment.arms if arm in set(differences["arm"])]
+    sentences = [_said_of_arm(arm, experiment.control, differences[differences["arm"] == arm]) for arm in arms]
+    wide = (differences["high"] - differences["low"]).max() / 2
+    caution = (
+        "Numbers in brackets are 95\u00a0% intervals in percentage points. No difference shown is not the same as no "
+    )
+    caution += "difference: the widest interval reaches {:.0f} points to either side."
+    return [*sentences, Markup(caution).format(wide)]
+
+
+def _said_of_arm(arm: str, control: str, own: pd.DataFrame) -> Markup:
+    parts = []
+    for way in ("higher", "lower"):
+        if (own["verdict"] == way).any():
+            where = _joined(_gap(row) for row in own[own["verdict"] == way].itertuples())
+            parts.append(Markup("scores {} than {} on {}").format(way, _bold(control), where))
+    silent = own[~own["verdict"].isin(["higher", "lower"])]
+    if len(silent):
+        where = _joined(_gap(row) for row in silent.itertuples())
+        parts.append(Markup("shows no difference to {} on {}").format(_bold(control), where))
+    return Markup("{} {}.").format(_bold(arm), Markup("; it ").join(parts))
+
+
+def _said_of_guesser(experiment: Experiment) -> list[Markup]:
+    gaps = tables.differences(experiment.scores, control="blind")
+    if gaps.empty:
+        return []
+    weak = gaps[gaps["verdict"] != "higher"]
+    if weak.empty:
+        return [Markup("Every arm scores above a guesser that never sees the picture, on every benchmark.")]
+    parts = [
+        Markup("{} on {}").format(_bold(arm), _joined(weak[weak["arm"] == arm]["benchmark"]))
+        for arm in experiment.arms
+        if arm in set(weak["arm"])
+    ]
+    return [
+        Markup("Not shown to be better than a guesser that never sees the picture: {}.").format(
+            Markup("; ").join(parts)
+        )
+    ]
+
+
+def _said_of_missing(experiment: Experiment, rows: Sequence[Row]) -> list[Markup]:
+    rows = [row for row in rows if row.arm in experiment.arms]
+    missing = [f"{row.arm} on {name} ({cell.state})" for row in rows for name, cell in row.cells.items() if cell.state]
+    scored = {(score["arm"], score["seed"]) for score in experiment.scores}
+    known = {arm for arm, _ in scored}
+    missing += [
+        f"{a}, seed {s}" for a in experiment.arms for s in experiment.seeds if a in known and (a, s) not in scored
+    ]
+    return [Markup("Without a score: {}.").format(_joined(missing))] if missing else []
+
+
+def _gap(row: Any) -> str:
+    return f"{row.benchmark} ({signed(row.difference)} [{signed(row.low)}, {signed(row.high)}])".replace(
+        " [", "\u00a0["
+    )
+
+
+def _bold(name: str) -> Markup:
+    return Markup("<b>{}</b>").format(name)
+
+
+def _joined(parts: Iterable[str]) -> str:
+    *most, last = parts
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def signed(value: float) -> str:
+    """*value* with its sign, one decimal and a true minus."""
+    return f"{value:+.1f}".replace("-", "\u2212")

@@ -1,0 +1,236 @@
+"""One HTML file for one experiment: tables, figures, questions with answers, and where every number comes from.
+
+The file loads nothing: scripts, styles, pictures and charts are inside it, and its content policy forbids the rest.
+All text from data is escaped. What is missing is said to be missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import vl_convert
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from steering.analyse import figures, gallery, tables
+from steering.analyse.reading import reading, signed
+from steering.manifest import whole
+
+TEMPLATES = Path(__file__).parent / "templates"
+VARIANTS = {
+    ("without_sink", "mean_of_ratios"): "without first token, mean of ratios",
+    ("without_sink", "ratio_of_means"): "without first token, ratio of means",
+    ("with_sink", "mean_of_ratios"): "with first token, mean of ratios",
+    ("with_sink", "ratio_of_means"): "with first token, ratio of means",
+}
+FAILED = ("failed", "diverged")
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """All that a report tells of, as plain data.
+
+    arms, seeds, benchmarks: what the experiment asks for, in the order shown; what has no score is "not run", or
+    "failed" where a manifest's "state" is failed or diverged. scores, attention, manifests: files of those names.
+    predictions: {run: {benchmark: prediction records}}; metrics: {run: lines of metrics.jsonl};
+    picture: (benchmark, image name) -> PNG or JPEG bytes, or None.
+    """
+
+    experiment: str
+    title: str
+    description: str
+    world: Mapping[str, Any]
+    arms: Sequence[str]
+    seeds: Sequence[int]
+    benchmarks: Sequence[str]
+    scores: Sequence[Mapping[str, Any]]
+    predictions: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
+    attention: Sequence[Mapping[str, Any]]
+    manifests: Sequence[Mapping[str, Any]]
+    metrics: Mapping[str, Sequence[Mapping[str, Any]]]
+    picture: Callable[[str, str], bytes | None]
+    sources: Sequence[Mapping[str, str]] = ()
+    control: str = "none"
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The charts of a report by name, and the tables behind them."""
+
+    table: pd.DataFrame
+    rows: list[tables.Row]
+    differences: pd.DataFrame
+    charts: dict[str, Any]
+
+
+def render(report: ReportInput, out: Path) -> None:
+    """Write the report to *out* as one HTML file that needs no network."""
+    page = html(report)
+    with whole(out) as aside:
+        aside.write_text(page, encoding="utf-8")
+
+
+def write_figures(report: ReportInput, folder: Path) -> None:
+    """Write table.csv, table.md and a PNG of every figure of *report* into *folder*."""
+    drawn = draw(report)
+    tables.write(drawn.table, drawn.rows, folder)
+    for name, chart in drawn.charts.items():
+        figures.save_png(chart, folder / f"{name}.png")
+
+
+def html(report: ReportInput) -> str:
+    """The page as text."""
+    drawn = draw(report)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    environment.filters |= {"percent": _percent, "count": _count, "signed": signed, "duration": _duration}
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        drawn=drawn,
+        reading=reading(report, drawn.differences, drawn.rows),
+        colours=figures.arm_colours(report.arms),
+        charts={name: figures.specification(chart) for name, chart in drawn.charts.items()},
+        cards=_cards(report),
+        filters=gallery.filters(report.arms, report.control),
+        runs=_runs(report),
+        protocols={score["benchmark"]: score["protocol"] for score in report.scores},
+        attention_protocol=next((entry["protocol"] for entry in report.attention), {}),
+        questions={score["benchmark"]: score["n"] for score in report.scores},
+        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
+        vega=Markup(_vega()) if drawn.charts else "",
+    )
+
+
+def draw(report: ReportInput) -> Figures:
+    """Tables and charts of *report*; a chart whose data are missing is left out."""
+    found = tables.main_metrics(report.scores)
+    metrics = {name: found.get(name, "") for name in report.benchmarks}
+    table = tables.collect(report.scores, manifests=report.manifests, experiment=report.experiment)
+    failed = [arm for arm in report.arms if _states(report).get(arm) in FAILED]
+    rows = tables.rows_to_read(table, metrics, arms=report.arms, failed=failed)
+    differences = tables.differences(report.scores, control=report.control)
+    return Figures(table, rows, differences, dict(_charts(report, table, differences)))
+
+
+def _charts(report: ReportInput, table: pd.DataFrame, differences: pd.DataFrame) -> Iterable[tuple[str, Any]]:
+    arms = report.arms
+    main = tables.main_rows(table, tables.main_metrics(report.scores))
+    means = tables.means(report.scores, manifests=report.manifests).dropna(subset=["trainable_llm"])
+    curves, lmar, share = _curves(report), _lmar(report), _share(report)
+    if len(differences):
+        yield "differences", figures.forest(differences, arms, report.control)
+    if len(main):
+        guesses = main["arm"].isin(tables.BASELINES)
+        yield "scores", figures.by_benchmark(main[~guesses], arms, main[guesses])
+    if len(means):
+        yield "pareto", figures.pareto(means, arms)
+    if len(curves):
+        yield "losses", figures.losses(curves, arms)
+    if len(lmar):
+        yield "lmar", figures.lmar(lmar, arms)
+    if len(share):
+        yield "visual_share", figures.visual_share(share, arms)
+
+
+def _curves(report: ReportInput) -> pd.DataFrame:
+    owner = {manifest["run"]: (manifest["arm"], manifest["seed"]) for manifest in report.manifests}
+    rows = [
+        {"arm": owner[run][0], "seed": owner[run][1], "step": line["step"], "loss": line["loss"]}
+        for run, lines in report.metrics.items()
+        for line in lines
+        if run in owner and "loss" in line
+    ]
+    return pd.DataFrame(rows, columns=["arm", "seed", "step", "loss"])
+
+
+def _lmar(report: ReportInput) -> pd.DataFrame:
+    parts = [
+        _by_layer(report, [(e["arm"], e["lmar"][sink][kind]) for e in report.attention]).assign(variant=words)
+        for (sink, kind), words in VARIANTS.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _share(report: ReportInput) -> pd.DataFrame:
+    return _by_layer(report, [(entry["arm"], entry["visual_share"]) for entry in report.attention])
+
+
+def _by_layer(report: ReportInput, curves: Sequence[tuple[str, Sequence[Mapping[str, float]]]]) -> pd.DataFrame:
+    """Arm, layer from 1, mean over seeds, and the widest band that any seed has."""
+    rows = [{"arm": arm, "layer": at, **entry} for arm, layers in curves for at, entry in enumerate(layers, start=1)]
+    frame = pd.DataFrame(rows, columns=["arm", "layer", "value", "low", "high"])
+    ends = {"value": ("value", "mean"), "low": ("low", "min"), "high": ("high", "max")}
+    return frame.groupby(["arm", "layer"], as_index=False, sort=False).agg(**ends)
+
+
+def _states(report: ReportInput) -> dict[str, str]:
+    """{arm: state}, failed where any of its runs failed."""
+    states: dict[str, str] = {}
+    for manifest in report.manifests:
+        state = str(manifest.get("state", "finished"))
+        states[manifest["arm"]] = state if state in FAILED else states.get(manifest["arm"], state)
+    return states
+
+
+def _cards(report: ReportInput) -> list[gallery.Card]:
+    found: list[gallery.Card] = []
+    for benchmark in report.benchmarks:
+        answers, correct = {}, {}
+        for arm in report.arms:
+            own = [s for s in report.scores if s["arm"] == arm and s["benchmark"] == benchmark]
+            first = min(own, key=lambda score: score["seed"], default=None)
+            if first and benchmark in report.predictions.get(first["run"], {}):
+                answers[arm] = report.predictions[first["run"]][benchmark]
+                correct[arm] = dict(zip(map(str, first["outcomes"]["id"]), first["outcomes"]["correct"], strict=True))
+        found += gallery.cards(benchmark, answers, correct, control=report.control, picture=report.picture)
+    return found
+
+
+def _runs(report: ReportInput) -> list[dict[str, Any]]:
+    """What the provenance table tells of each run."""
+    return [
+        {
+            **{name: manifest.get(name) for name in ("run", "arm", "seed", "steps", "runtime_seconds", "commit")},
+            "state": manifest.get("state", "finished"),
+            "memory": manifest.get("peak_memory_bytes"),
+            "settings": manifest.get("settings", {}),
+            "versions": manifest.get("versions", {}),
+        }
+        for manifest in report.manifests
+    ]
+
+
+@cache
+def _vega() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script."""
+    bundle = vl_convert.javascript_bundle(vl_version=figures.VEGA_LITE)  # type: ignore[call-arg]  # its stub is stricter
+    return bundle.replace("</script", "<\\/script")
+
+
+def _percent(value: float) -> str:
+    return "" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _count(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )

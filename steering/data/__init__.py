@@ -1,0 +1,1 @@
+"""From named sources to official-format files, picture archives and batches."""

@@ -1,0 +1,114 @@
+"""From conversations to one batch: token ids, positions, who may see whom, and the marks of who stands where.
+
+Several questions about one picture share its visual tokens. With independent turns each question is a block
+that sees the shared opening and picture and itself, at positions that restart behind the picture: exactly as if
+each had been asked alone, at the price of its own words only. With sequential turns a question sees those before it.
+
+Shapes: b samples, t positions, p pictures, v visual tokens per picture, c features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from steering.data.templates import Turn
+from steering.model.marks import Marks
+
+PICTURE, PROMPT, ANSWER, PADDING = range(4)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A conversation ready for a batch; features (v, c) of its picture, or None for text alone."""
+
+    opening: tuple[int, ...]
+    turns: tuple[Turn, ...]
+    features: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """input_ids (b, t), position_ids (b, t), visible (b, 1, t, t) bool, features (p, v, c) or None, marks."""
+
+    input_ids: Tensor
+    position_ids: Tensor
+    visible: Tensor
+    features: Tensor | None
+    marks: Marks
+
+    @property
+    def tokens(self) -> int:
+        """Positions that are not padding."""
+        return int((self.marks.visual | self.marks.prompt | self.marks.answer).sum())
+
+    def to(self, device: torch.device | str) -> Batch:
+        moved = {name: getattr(self, name).to(device) for name in ("input_ids", "position_ids", "visible", "marks")}
+        features = None if self.features is None else self.features.to(device)
+        return replace(self, **moved, features=features)
+
+
+@dataclass
+class _Row:
+    ids: list[int] = field(default_factory=list)
+    roles: list[int] = field(default_factory=list)
+    blocks: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+
+    def add(self, ids: Sequence[int], *, role: int, block: int, start: int) -> int:
+        self.ids += ids
+        self.roles += [role] * len(ids)
+        self.blocks += [block] * len(ids)
+        self.positions += range(start, start + len(ids))
+        return start + len(ids)
+
+    def pad(self, length: int, *, left: bool) -> None:
+        missing = length - len(self.ids)
+        for column, value in ((self.ids, 0), (self.roles, PADDING), (self.blocks, 0), (self.positions, 0)):
+            column[:] = [value] * missing + column if left else column + [value] * missing
+
+
+def _lay_out(sample: Sample, *, independent: bool) -> _Row:
+    row = _Row()
+    shared = row.add(sample.opening, role=PROMPT, block=0, start=0)
+    if sample.features is not None:
+        shared = row.add([0] * len(sample.features), role=PICTURE, block=0, start=shared)
+    end = shared
+    for number, turn in enumerate(sample.turns, start=1):
+        block = number if independent else 0
+        start = shared if independent else end
+        middle = row.add(turn.question, role=PROMPT, block=block, start=start)
+        end = row.add(turn.answer, role=ANSWER, block=block, start=middle)
+    return row
+
+
+def _visible(block: Tensor, padding: Tensor) -> Tensor:
+    """(b, 1, t, t) bool: causal, within the block or into the shared part; a padded position sees itself alone."""
+    t = block.shape[1]
+    causal = torch.ones(t, t, dtype=torch.bool).tril()
+    same = block[:, :, None] == block[:, None, :]
+    shared = (block == 0)[:, None, :]
+    real = ~(padding[:, :, None] | padding[:, None, :])
+    return ((causal & (same | shared) & real) | torch.eye(t, dtype=torch.bool)).unsqueeze(1)
+
+
+def collate(samples: Sequence[Sample], *, independent: bool = True, pad_left: bool = False) -> Batch:
+    """One padded batch of *samples*; the token id at visual and padded positions is 0 and never read."""
+    rows = [_lay_out(sample, independent=independent) for sample in samples]
+    length = max(len(row.ids) for row in rows)
+    for row in rows:
+        row.pad(length, left=pad_left)
+    roles = torch.tensor([row.roles for row in rows])
+    block = torch.tensor([row.blocks for row in rows])
+    marks = Marks(picture=(roles == PICTURE).long(), prompt=roles == PROMPT, answer=roles == ANSWER, block=block)
+    pictures = [sample.features for sample in samples if sample.features is not None]
+    return Batch(
+        input_ids=torch.tensor([row.ids for row in rows]),
+        position_ids=torch.tensor([row.positions for row in rows]),
+        visible=_visible(block, roles == PADDING),
+        features=torch.stack(pictures) if pictures else None,
+        marks=marks,
+    )

@@ -1,0 +1,46 @@
+"""The questions of a world's benchmarks and the pictures they are about, across its data sets.
+
+A picture is named "<dataset>/<name in the archive>" wherever data sets meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from steering import layout
+from steering.data.shards import ImageArchive
+from steering.evaluate.benchmarks import FORMS, Example
+from steering.evaluate.questions import draw
+
+Benchmark = Mapping[str, Any]
+
+
+class Asked:
+    """Examples of benchmarks (form, dataset, folder, subset) in one world."""
+
+    def __init__(self, world: str):
+        self.world = world
+        self.archive = cache(self._archive)
+
+    def _archive(self, dataset: str) -> ImageArchive:
+        return ImageArchive(layout.dataset(self.world, dataset))
+
+    def examples(self, benchmark: Benchmark, split: str) -> list[Example]:
+        root = layout.dataset(self.world, benchmark["dataset"]) / benchmark["folder"]
+        return FORMS[benchmark["form"]].examples(root, split, benchmark["subset"])
+
+    def draw(self, benchmark: Benchmark, split: str, share: Mapping[str, Any], *, seed: int) -> list[Example]:
+        """The share of *split* that is asked; see steering.evaluate.questions."""
+        examples = self.examples(benchmark, split)
+        return draw(examples, share, identity=lambda example: self.group(benchmark, example), seed=seed)
+
+    def group(self, benchmark: Benchmark, example: Example) -> str:
+        """What questions must share to count as one cluster: the picture, or the question itself without one."""
+        if example.image is None:
+            return f"{benchmark['dataset']}/{benchmark['form']}/{example.id}"
+        return self.archive(benchmark["dataset"]).identity(example.image)
+
+    def picture(self, benchmark: Benchmark, example: Example) -> str | None:
+        return None if example.image is None else f"{benchmark['dataset']}/{example.image}"

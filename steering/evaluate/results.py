@@ -1,0 +1,57 @@
+"""What the runs of an experiment left behind, read back together: scores, predictions, attention, manifests, metrics."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steering import layout
+from steering.manifest import read_json
+from steering.metrics_log import read_metrics
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """One run's files; predictions by benchmark."""
+
+    name: str
+    manifest: Record
+    metrics: Sequence[Record]
+    scores: Sequence[Record]
+    attention: Record
+    predictions: Mapping[str, Sequence[Record]]
+    adapter: Path
+
+
+def read_results(runs: Iterable[Mapping[str, Any]], *, split: str) -> list[RunResults]:
+    """The results of *runs* (world, data, arm, seed each) on *split*."""
+    return [_read(run, split) for run in runs]
+
+
+def _read(run: Mapping[str, Any], split: str) -> RunResults:
+    names = (run["world"], run["data"], run["arm"], run["seed"])
+    trained, outcome = layout.run(*names), layout.outcome(*names)
+    return RunResults(
+        name="/".join((*names[:3], f"seed{names[3]}")),
+        manifest=read_json(trained / "manifest.json"),
+        metrics=read_metrics(trained / "metrics.jsonl"),
+        scores=[score for score in read_json(outcome / "scores.json") if score["split"] == split],
+        attention=read_json(outcome / "attention.json"),
+        predictions=_predictions(outcome / "predictions" / "predictions.jsonl", split),
+        adapter=trained / "adapter",
+    )
+
+
+def _predictions(path: Path, split: str) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = defaultdict(list)
+    with path.open(encoding="utf-8") as file:
+        for line in map(json.loads, file):
+            if line["split"] == split:
+                found[line["benchmark"]].append(line)
+    return found

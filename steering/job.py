@@ -1,0 +1,134 @@
+"""What every stage shares at its edges: a slice in, files out, a user's own fault told in plain words.
+
+`python -m stages.X SLICE` reads one slice file (`snakemake -n -p` prints the path) and writes the outputs that
+steering.layout names for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from steering import layout
+from steering.errors import DataError, SteeringError
+from steering.manifest import digest, now, provenance, read_json, sha256_file, write_json
+
+Slice = dict[str, Any]
+
+
+def run_stage(main: Callable[[Slice], None], *, about: str) -> None:
+    """The command line of a stage. Ends with code 0, or with an error's own code and its text, without a traceback."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("slice", type=Path, help="the job's slice, a JSON file")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads to use (default: all)")
+    arguments = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    try:
+        main(read_slice(arguments.slice))
+    except SteeringError as error:
+        sys.exit(_told(error))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        free = shutil.disk_usage(Path.cwd()).free // 2**20
+        print(f"{error.filename or Path.cwd()}: the disk is full ({free} MiB left); free some space, then run again", file=sys.stderr)
+        sys.exit(2)
+
+
+def _told(error: SteeringError) -> int:
+    print(error, file=sys.stderr)
+    return error.exit_code
+
+
+def read_slice(path: Path) -> Slice:
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        raise SteeringError(f"{path}: no such slice; `snakemake -n -p` writes the slices and prints their paths") from None
+
+
+class Job:
+    """One job's way from inputs to outputs: its provenance, and its state in the run store.
+
+    The state lies under the digest of the slice and of the inputs' contents. A finished state is delivered again in
+    seconds; a changed slice or input has another digest and starts afresh.
+    """
+
+    def __init__(self, kind: str, content: Slice, inputs: Mapping[str, Path]):
+        self.kind, self.content = kind, content
+        self.inputs = {name: contents(folder) for name, folder in inputs.items()}
+        self.key = digest({"kind": kind, "slice": content, "inputs": self.inputs})
+        self.state = layout.RUNS / self.key
+        self.started, self._clock = now(), time.monotonic()
+
+    @property
+    def finished(self) -> Path:
+        return self.state / "finished"
+
+    @contextmanager
+    def making(self) -> Iterator[Path]:
+        """A folder for results, kept as `finished` when the block ends well; left for a resume when it does not."""
+        making = self.state / "making"
+        making.mkdir(parents=True, exist_ok=True)
+        yield making
+        making.rename(self.finished)
+        shutil.rmtree(self.state / "checkpoints", ignore_errors=True)
+
+    def deliver(self, out: Path) -> None:
+        """Copy the finished results to *out*; the manifest comes last, so that it stands for all of them."""
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(self.finished, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
+        shutil.copy2(self.finished / "manifest.json", out / "manifest.json")
+
+    def manifest(self, folder: Path, **facts: Any) -> None:
+        """Write *folder*/manifest.json: provenance, *facts* and the sha256 of every file beside it."""
+        told = provenance(
+            kind=self.kind, started=self.started, runtime_seconds=time.monotonic() - self._clock, inputs=self.inputs
+        )
+        write_json(folder / "manifest.json", {**told, "slice": self.content, **facts, "outputs": _sums(folder)})
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    kept = (p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".") and p.name != "manifest.json")
+    files = sorted(kept)
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+
+
+def contents(folder: Path) -> str:
+    """A digest of what *folder* holds, from its manifest; of the bytes themselves for a single file."""
+    if folder.is_file():
+        return sha256_file(folder)[:16]
+    try:
+        return digest(read_json(folder / "manifest.json")["outputs"])
+    except FileNotFoundError:
+        raise DataError(f"{folder}: manifest.json is missing; run the rule that makes this folder") from None
+
+
+def check_outputs(folder: Path, names: Iterable[str]) -> None:
+    """Raises DataError unless *names* in *folder* are the bytes its manifest promises."""
+    promised = read_json(folder / "manifest.json")["outputs"]
+    for name in names:
+        found = sha256_file(folder / name)
+        if found != promised.get(name):
+            raise DataError(f"{folder / name}: damaged; its manifest says {promised.get(name)}, found {found}; remove it and run again")
+
+
+def fetched(folder: Path) -> Path:
+    """The file that the fetch stage put into *folder*."""
+    try:
+        return folder / read_json(folder / "manifest.json")["file"]
+    except FileNotFoundError:
+        raise DataError(f"{folder}: nothing fetched here yet; run the fetch rule of this source") from None

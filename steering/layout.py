@@ -1,0 +1,55 @@
+"""The only place that spells a path: every file the pipeline reads or writes, relative to the project's root."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+STORE = Path(".store")
+SLICES = STORE / "slices"
+RUNS = STORE / "runs"
+LOGS = Path("logs")
+DATABASE = Path("mlflow.db")
+ARTIFACTS = Path("mlartifacts")
+PAPER_RESULTS = Path("docs/paper_results.csv")
+
+
+def download(source: str) -> Path:
+    """The fetched file of a source, whatever its name upstream."""
+    return Path("downloads") / source
+
+
+def language_model(name: str) -> Path:
+    return Path("models") / "language" / name
+
+
+def vision_encoder(name: str) -> Path:
+    return Path("models") / "vision" / name
+
+
+def dataset(world: str, name: str) -> Path:
+    return Path("data") / world / name
+
+
+def features(world: str, name: str) -> Path:
+    return Path("data") / world / "features" / f"{name}.safetensors"
+
+
+def mixture(world: str, name: str) -> Path:
+    return Path("data") / world / "mixtures" / f"{name}.json"
+
+
+def connector(world: str) -> Path:
+    return Path("checkpoints") / "connectors" / world
+
+
+def run(world: str, data: str, arm: str, seed: int | str) -> Path:
+    return Path("checkpoints") / "runs" / world / data / arm / f"seed{seed}"
+
+
+def outcome(world: str, data: str, arm: str, seed: int | str) -> Path:
+    """Predictions, scores and attention of a run."""
+    return Path("results") / "runs" / world / data / arm / f"seed{seed}"
+
+
+def experiment(name: str) -> Path:
+    return Path("results") / name

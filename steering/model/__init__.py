@@ -1,0 +1,1 @@
+"""Vision encoders, connectors and language models, and the composed model that splices pictures into text."""

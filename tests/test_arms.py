@@ -1,0 +1,167 @@
+"""Arms: parameter counts of the papers, layer schedules, and what is wrong with an arm for a world."""
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from steering.arms import (
+    QUARTERS,
+    STRIDES,
+    Arm,
+    LanguageShape,
+    LoraSettings,
+    MoresSettings,
+    NoneSettings,
+    Schedule,
+    steered_layers,
+)
+from steering.errors import ParamsError
+
+
+def shape(
+    family: str, *, hidden: int, layers: int, ffn: int, heads: int, kv_heads: int, vocabulary: int
+) -> LanguageShape:
+    return LanguageShape(
+        family=family,  # type: ignore[arg-type]
+        hidden=hidden,
+        layers=layers,
+        ffn=ffn,
+        heads=heads,
+        kv_heads=kv_heads,
+        vocabulary=vocabulary,
+    )
+
+
+PHI_2 = shape("phi", hidden=2560, layers=32, ffn=10240, heads=32, kv_heads=32, vocabulary=51200)
+VICUNA_7B = shape("llama", hidden=4096, layers=32, ffn=11008, heads=32, kv_heads=32, vocabulary=32000)
+VICUNA_13B = shape("llama", hidden=5120, layers=40, ffn=13824, heads=40, kv_heads=40, vocabulary=32000)
+SMALL = shape("llama", hidden=576, layers=30, ffn=1536, heads=9, kv_heads=3, vocabulary=49152)
+
+
+@pytest.mark.parametrize(
+    ("model", "count"), [(PHI_2, 188_743_680), (VICUNA_7B, 319_815_680), (VICUNA_13B, 500_695_040)]
+)
+def test_lora_counts_are_the_papers(model: LanguageShape, count: int) -> None:
+    assert LoraSettings().trainable(model) == count
+
+
+@pytest.mark.parametrize(("model", "count"), [(PHI_2, 163_872), (VICUNA_7B, 262_176), (VICUNA_13B, 409_640)])
+def test_mores_counts_are_the_papers(model: LanguageShape, count: int) -> None:
+    assert MoresSettings().trainable(model) == count
+
+
+@pytest.mark.parametrize(("rank", "count"), [(2, 327_744), (4, 655_488), (8, 1_310_976)])
+def test_mores_count_grows_with_the_rank(rank: int, count: int) -> None:
+    assert MoresSettings(rank=rank).trainable(PHI_2) == count
+
+
+def test_none_trains_nothing() -> None:
+    assert NoneSettings().trainable(PHI_2) == 0
+
+
+def test_named_targets_count_grouped_query_widths() -> None:
+    assert LoraSettings(rank=2, targets=["q_proj", "k_proj"]).trainable(SMALL) == 30 * 2 * (576 + 576 + 576 + 192)
+
+
+def test_schedules_of_32_layers_are_the_papers() -> None:
+    assert steered_layers("all", 32) == tuple(range(32))
+    assert steered_layers("every_2nd", 32) == tuple(range(0, 32, 2))
+    assert steered_layers("every_3rd", 32) == tuple(range(0, 32, 3))
+    assert steered_layers("every_4th", 32) == tuple(range(0, 32, 4))
+    assert steered_layers("shallow", 32) == tuple(range(16))
+    assert steered_layers("middle", 32) == tuple(range(8, 24))
+    assert steered_layers("deep", 32) == tuple(range(16, 32))
+
+
+def test_schedules_scale_with_the_depth() -> None:
+    assert steered_layers("shallow", 30) == tuple(range(15))
+    assert steered_layers("middle", 30) == tuple(range(7, 22))
+    assert steered_layers("deep", 30) == tuple(range(15, 30))
+
+
+def test_an_explicit_list_is_sorted() -> None:
+    assert steered_layers([7, 0, 3], 8) == (0, 3, 7)
+
+
+@given(st.sampled_from([*STRIDES, *QUARTERS]), st.integers(4, 200))
+def test_every_schedule_rises_within_the_model(name: Schedule, count: int) -> None:
+    layers = steered_layers(name, count)
+    assert layers and list(layers) == sorted(set(layers)) and layers[0] >= 0 and layers[-1] < count
+
+
+@given(st.integers(2, 200))
+def test_shallow_and_deep_part_the_model(count: int) -> None:
+    assert steered_layers("shallow", count) + steered_layers("deep", count) == tuple(range(count))
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ([], "layers: empty; allowed 0..29, each at most once"),
+        ([30, -1, 2], "layers: -1, 30 outside the model; allowed 0..29"),
+        ([1, 1], "layers: 1 more than once; allowed once each"),
+        ("shalow", "layers: shalow is unknown; allowed all, every_2nd, every_3rd, every_4th, shallow, middle, deep"),
+    ],
+)
+def test_a_bad_schedule_is_refused(layers: list[int] | str, said: str) -> None:
+    with pytest.raises(ParamsError) as error:
+        steered_layers(layers, 30)  # type: ignore[arg-type]
+    assert error.value.faults[0].startswith(said)
+
+
+def test_a_schedule_that_selects_nothing_is_refused() -> None:
+    with pytest.raises(ParamsError, match="shallow of 1 selects nothing"):
+        steered_layers("shallow", 1)
+
+
+def test_good_arms_have_no_faults() -> None:
+    for arm in (NoneSettings(), LoraSettings(), LoraSettings(targets=["q_proj"]), MoresSettings(layers=[0, 29])):
+        assert arm.faults(SMALL, 16) == []
+
+
+def test_a_rank_above_the_hidden_size_is_a_fault() -> None:
+    for arm in (LoraSettings(rank=600), MoresSettings(rank=600)):
+        assert arm.faults(SMALL, 16) == ["rank: 600 is above the hidden size; allowed 1..576"]
+
+
+def test_a_ratio_of_less_than_one_token_is_a_fault() -> None:
+    said = (
+        "token_ratio: 0.05 selects nothing of 16 visual tokens; allowed 0.0625..1, or 0.01 for the first 4 and last 5"
+    )
+    assert MoresSettings(token_ratio=0.05).faults(SMALL, 16) == [said]
+    assert MoresSettings(token_ratio=0.0625).faults(SMALL, 16) == []
+    assert MoresSettings(token_ratio=0.01).faults(SMALL, 16) == []
+
+
+def test_unknown_lora_targets_are_faults() -> None:
+    faults = LoraSettings(targets=["q_proj", "fc1", "down_prj", "q_proj"]).faults(SMALL, 16)
+    assert faults[0].startswith("targets: fc1 is unknown; allowed all-linear or some of q_proj")
+    assert faults[1].endswith("(did you mean down_proj?)")
+    assert faults[2] == "targets: q_proj more than once; allowed once each"
+    assert LoraSettings(targets=["fc1"]).faults(PHI_2, 16) == []
+    assert LoraSettings(targets=[]).faults(SMALL, 16)[0].startswith("targets: empty")
+
+
+def test_all_faults_of_an_arm_come_at_once() -> None:
+    arm = MoresSettings(rank=600, token_ratio=0.001, layers=[40, 40])
+    assert [fault.split(":")[0] for fault in arm.faults(SMALL, 16)] == ["rank", "token_ratio", "layers", "layers"]
+
+
+def test_the_last_output_edit_is_dead() -> None:
+    assert MoresSettings().dead(SMALL) == 2 * 576 + 1
+    assert MoresSettings(placement="input").dead(SMALL) == 0
+    assert MoresSettings(layers="shallow").dead(SMALL) == 0
+
+
+def test_the_method_tells_the_arm() -> None:
+    arm = TypeAdapter(Arm).validate_python({"method": "mores", "rank": 4, "layers": "deep"})
+    assert arm == MoresSettings(rank=4, layers="deep")
+
+
+def test_arms_do_not_load_torch() -> None:
+    program = "import sys, steering.arms; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

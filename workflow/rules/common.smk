@@ -1,0 +1,60 @@
+# The plan, and the functions by which rules ask it. Validation happens here, when the DAG is parsed.
+
+import sys
+from pathlib import Path
+
+from steering import layout
+from steering.errors import SteeringError
+from steering.params import load
+from steering.plan import Plan, outcomes, slice_file
+
+PARAMS_FILE = Path(config.get("params", "params.yaml"))
+
+try:
+    PARAMS = load(PARAMS_FILE)
+except SteeringError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
+
+PLAN = Plan(PARAMS)
+
+
+wildcard_constraints:
+    world="[a-z0-9_]+",
+    data="[a-z0-9_]+",
+    arm="[a-z0-9_]+",
+    seed="[0-9]+",
+    dataset="[a-z0-9_]+",
+    name="[a-z0-9_]+",
+
+
+def slice_of(rule_name):
+    """The slice file of a job, as a function of its wildcards; a changed slice is another file, so it runs again."""
+
+    def of(wildcards):
+        words = dict(wildcards.items())
+        if "seed" in words:
+            words["seed"] = int(words["seed"])
+        return slice_file(rule_name, getattr(PLAN, rule_name)(**words))
+
+    return of
+
+
+def base_of(world):
+    return layout.language_model(PARAMS.worlds[world].language_model) / "manifest.json"
+
+
+def data_of(world):
+    """Prepared data sets and features of a world."""
+    for name in PLAN.datasets_of(world):
+        yield layout.dataset(world, name) / "manifest.json"
+        yield layout.features(world, name)
+
+
+def threads_of(wildcards):
+    return PARAMS.worlds[wildcards.world].threads
+
+
+def experiment_files(name):
+    folder = layout.experiment(name)
+    return [folder / file for file in ("report.html", "table.csv", "table.md", "tracked.json")]

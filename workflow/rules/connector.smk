@@ -1,0 +1,19 @@
+# Stage 1 of the recipe: the connector learns to speak the language model's words; everything else is frozen.
+
+
+rule connector:
+    input:
+        lambda w: base_of(w.world),
+        lambda w: layout.dataset(w.world, PARAMS.worlds[w.world].pretrain.dataset) / "manifest.json",
+        lambda w: layout.features(w.world, PARAMS.worlds[w.world].pretrain.dataset),
+    output:
+        multiext(str(layout.connector("{world}")) + "/", "manifest.json", "connector.safetensors", "metrics.jsonl"),
+    params:
+        slice=slice_of("connector"),
+    log:
+        "logs/connector/{world}.log",
+    threads: threads_of
+    resources:
+        gpu=lambda w: PARAMS.worlds[w.world].gpus,
+    shell:
+        "python -m stages.connector {params.slice} --threads {threads} 2>&1 | tee {log}"

@@ -1,0 +1,86 @@
+# Sources to official files, pictures to features, benchmarks to training conversations.
+
+
+rule fetch:
+    output:
+        layout.download("{source}") / "manifest.json",
+    params:
+        slice=slice_of("fetch"),
+    log:
+        "logs/fetch/{source}.log",
+    wildcard_constraints:
+        source="[a-z0-9_]+",
+    retries: 0
+    shell:
+        "python -m stages.fetch {params.slice} 2>&1 | tee {log}"
+
+
+rule language_model:
+    input:
+        lambda w: layout.download(PARAMS.language_models[w.name].source) / "manifest.json",
+    output:
+        layout.language_model("{name}") / "manifest.json",
+    params:
+        slice=slice_of("language_model"),
+    log:
+        "logs/language_model/{name}.log",
+    shell:
+        "python -m stages.language_model {params.slice} 2>&1 | tee {log}"
+
+
+rule vision_encoder:
+    input:
+        lambda w: layout.download(PARAMS.vision_encoders[w.name].source) / "manifest.json",
+    output:
+        layout.vision_encoder("{name}") / "manifest.json",
+    params:
+        slice=slice_of("vision_encoder"),
+    log:
+        "logs/vision_encoder/{name}.log",
+    shell:
+        "python -m stages.vision_encoder {params.slice} 2>&1 | tee {log}"
+
+
+rule dataset:
+    input:
+        lambda w: [
+            layout.download(source) / "manifest.json" for source in PARAMS.worlds[w.world].datasets[w.dataset].sources
+        ],
+    output:
+        layout.dataset("{world}", "{dataset}") / "manifest.json",
+    params:
+        slice=slice_of("dataset"),
+    log:
+        "logs/dataset/{world}/{dataset}.log",
+    shell:
+        "python -m stages.dataset {params.slice} 2>&1 | tee {log}"
+
+
+rule features:
+    input:
+        layout.dataset("{world}", "{dataset}") / "manifest.json",
+        lambda w: layout.vision_encoder(PARAMS.worlds[w.world].vision_encoder) / "manifest.json",
+    output:
+        layout.features("{world}", "{dataset}"),
+    params:
+        slice=slice_of("features"),
+    log:
+        "logs/features/{world}/{dataset}.log",
+    threads: threads_of
+    resources:
+        gpu=lambda w: PARAMS.worlds[w.world].gpus,
+    shell:
+        "python -m stages.features {params.slice} --threads {threads} 2>&1 | tee {log}"
+
+
+rule mixture:
+    input:
+        lambda w: [layout.dataset(w.world, name) / "manifest.json" for name in PLAN.mixture_datasets(w.world, w.data)],
+    output:
+        layout.mixture("{world}", "{data}"),
+    params:
+        slice=slice_of("mixture"),
+    log:
+        "logs/mixture/{world}/{data}.log",
+    shell:
+        "python -m stages.mixture {params.slice} 2>&1 | tee {log}"

@@ -1,0 +1,25 @@
+# Four coarse targets, the stages of dvc.yaml, for the default experiment.
+
+DEFAULT = PARAMS.experiments[PARAMS.default]
+
+
+rule phase_data:
+    input:
+        base_of(DEFAULT.world),
+        data_of(DEFAULT.world),
+        layout.mixture(DEFAULT.world, DEFAULT.data),
+
+
+rule phase_pretrain:
+    input:
+        layout.connector(DEFAULT.world) / "manifest.json",
+
+
+rule phase_tune:
+    input:
+        [layout.run(run.world, run.data, run.arm, run.seed) / "manifest.json" for run in PLAN.runs(PARAMS.default)],
+
+
+rule phase_report:
+    input:
+        experiment_files(PARAMS.default),

@@ -1,0 +1,17 @@
+# Tables, figures and one offline HTML file per experiment.
+
+
+rule report:
+    input:
+        lambda w: list(outcomes(PLAN.runs(w.experiment), "scores.json")),
+        lambda w: list(outcomes(PLAN.runs(w.experiment), "attention.json")),
+    output:
+        multiext(str(layout.experiment("{experiment}")) + "/", "report.html", "table.csv", "table.md", "scores.png"),
+    params:
+        slice=slice_of("report"),
+    log:
+        "logs/report/{experiment}.log",
+    wildcard_constraints:
+        experiment="|".join(PARAMS.experiments),
+    shell:
+        "python -m stages.report {params.slice} 2>&1 | tee {log}"
