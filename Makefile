@@ -32,7 +32,7 @@ plan: setup ## what would run, and why
 	$(SNAKEMAKE) --dry-run
 
 test: setup ## the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 check: setup ## format, lint, types
 	$(BIN)/ruff check .

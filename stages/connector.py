@@ -1,4 +1,4 @@
-"""Pretrain the connector on captions, the language model frozen: slice {world, pretrain, ...}; writes checkpoints/connectors/WORLD/."""
+"""Pretrain the connector on captions, the language model frozen: writes checkpoints/connectors/WORLD/."""
 
 from dataclasses import replace
 
@@ -11,7 +11,11 @@ def main(content: Slice) -> None:
     pretrain, world = content["pretrain"], content["world"]
     dataset = layout.dataset(world, pretrain["dataset"])
     features = layout.features(world, pretrain["dataset"])
-    inputs = {"captions": dataset, "features": features, "base": layout.language_model(content["language_model"]["name"])}
+    inputs = {
+        "captions": dataset,
+        "features": features,
+        "base": layout.language_model(content["language_model"]["name"]),
+    }
     job = Job("connector", content, inputs)
     if not job.finished.exists():
         _train(job, content)
@@ -38,6 +42,8 @@ def _train(job: Job, content: Slice) -> None:
     model = ComposedModel(connector, language_model)
     samples = assemble.Samples(world, assemble.scribe(content, pretrain["template"]))
     with job.making() as folder:
+        if pretrain["warm_start"]:
+            _warm_start(connector, language_model, captions, samples, pretrain)
         train(
             model,
             captions,
@@ -49,6 +55,20 @@ def _train(job: Job, content: Slice) -> None:
         )
         save_connector(connector, folder / "connector.safetensors")
         job.manifest(folder, world=world, trainable_connector=assemble.parameters(connector))
+
+
+def _warm_start(connector, language_model, captions, samples, pretrain: Slice) -> None:
+    from steering.train.warm_start import warm_start
+
+    error = warm_start(
+        connector,
+        language_model.get_input_embeddings().weight,
+        [samples.scribe.turn(*caption.turns[0]).answer for caption in captions],
+        features=lambda index: samples.features(captions[index].image),
+        settings=pretrain["warm_start"],
+        seed=pretrain["seed"],
+    )
+    print(f"warm start: error {error:.3f} of the captions' variance")
 
 
 if __name__ == "__main__":

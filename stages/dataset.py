@@ -1,4 +1,4 @@
-"""Write a data set's official files from its sources: slice {world, name, dataset}; writes data/WORLD/NAME/."""
+"""Write a data set's official files from its sources: writes data/WORLD/NAME/."""
 
 from steering import layout
 from steering.data.embedded import BUILDERS

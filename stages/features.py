@@ -1,4 +1,4 @@
-"""Encode every picture of a data set once: slice {world, dataset, encoder}; writes data/WORLD/features/DATASET.safetensors."""
+"""Encode every picture of a data set once: writes data/WORLD/features/DATASET.safetensors."""
 
 from steering import layout
 from steering.data.shards import ImageArchive

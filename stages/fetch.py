@@ -1,4 +1,4 @@
-"""Fetch one source, checked against its sha256: slice {source}; writes downloads/NAME/."""
+"""Fetch one source, checked against its sha256: writes downloads/NAME/."""
 
 from steering import layout
 from steering.data.sources import fetch

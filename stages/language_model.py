@@ -1,4 +1,4 @@
-"""Turn a fetched language model into safetensors with its tokenizer: slice {name, model}; writes models/language/NAME/."""
+"""Turn a fetched language model into safetensors, with its tokenizer: writes models/language/NAME/."""
 
 from steering import layout
 from steering.job import Job, Slice, fetched, run_stage

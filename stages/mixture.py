@@ -1,4 +1,4 @@
-"""Draw the training conversations from the benchmarks' training splits: writes data/WORLD/mixtures/NAME.json (LLaVA's format)."""
+"""Draw training conversations (LLaVA's format) from the benchmarks' training splits: writes data/WORLD/mixtures/."""
 
 from steering import layout
 from steering.data.conversations import group_by_picture, write
@@ -10,7 +10,12 @@ def main(content: Slice) -> None:
     mixture = content["mixture"]
     asked = Asked(content["world"])
     items = [
-        (asked.group(benchmark, example) if example.image else None, asked.picture(benchmark, example), example.prompt, example.target)
+        (
+            asked.group(benchmark, example) if example.image else None,
+            asked.picture(benchmark, example),
+            example.prompt,
+            example.target,
+        )
         for name, benchmark in content["benchmarks"].items()
         for example in asked.draw(benchmark, "train", mixture["shares"][name], seed=mixture["seed"])
     ]

@@ -37,14 +37,11 @@ def _predict(job: Job, content: Slice, names: tuple) -> None:
     samples = assemble.Samples(content["world"], assemble.scribe(content, content["template"]))
     longest = max(FORMS[benchmark["form"]].max_new_tokens for benchmark in content["benchmarks"].values())
     with job.making() as out, (out / "predictions.jsonl").open("w", encoding="utf-8") as file:
-        for question, split, said in (
-            (question, split, said)
-            for split in content["splits"]
-            for question, said in predict(model, samples, _questions(content, split), max_new_tokens=longest)
-        ):
-            record = prediction_of(question.example, group=question.group, answer=said)
-            line = {"benchmark": question.benchmark, "split": split, "picture": question.picture, **record}
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        for split in content["splits"]:
+            for question, said in predict(model, samples, _questions(content, split), max_new_tokens=longest):
+                record = prediction_of(question.example, group=question.group, answer=said)
+                line = {"benchmark": question.benchmark, "split": split, "picture": question.picture, **record}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
         file.flush()
         job.manifest(out)
 

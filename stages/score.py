@@ -1,4 +1,4 @@
-"""Score a run's predictions, without a model: writes results/runs/.../scores.json, one score per benchmark and split."""
+"""Score a run's predictions, without a model: writes results/runs/.../scores.json, per benchmark and split."""
 
 import json
 from collections import defaultdict
@@ -19,7 +19,10 @@ def main(content: Slice) -> None:
             predictions[line.pop("benchmark"), line.pop("split")].append(line)
     asked = Asked(content["world"])
     run = "/".join((*names[:3], f"seed{names[3]}"))
-    about = {key: content[key] for key in ("world", "data", "arm", "seed")} | {"run": run, "method": content["settings"]["method"]}
+    about = {key: content[key] for key in ("world", "data", "arm", "seed")} | {
+        "run": run,
+        "method": content["settings"]["method"],
+    }
     write_json(
         layout.outcome(*names) / "scores.json",
         [

@@ -1,4 +1,4 @@
-"""Instruction tuning of one arm with one seed: slice {world, data, arm, seed, settings, recipe, ...}; writes checkpoints/runs/.../seedN/."""
+"""Instruction tuning of one arm with one seed: writes checkpoints/runs/WORLD/DATA/ARM/seedN/."""
 
 from steering import layout
 from steering.data.conversations import read
@@ -48,8 +48,14 @@ def _train(job: Job, content: Slice) -> None:
         )
         save_adapter(adapted, folder / "adapter", base_hash=assemble.base_hash(content))
         save_connector(connector, folder / "connector.safetensors")
-        job.manifest(folder, **_facts(content), **counts, trainable_all=sum(counts.values()), resumed_from=resumed,
-                     adapter_bytes=sum(path.stat().st_size for path in (folder / "adapter").iterdir()))
+        job.manifest(
+            folder,
+            **_facts(content),
+            **counts,
+            trainable_all=sum(counts.values()),
+            resumed_from=resumed,
+            adapter_bytes=sum(path.stat().st_size for path in (folder / "adapter").iterdir()),
+        )
 
 
 def _facts(content: Slice) -> Slice:

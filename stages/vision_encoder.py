@@ -1,4 +1,4 @@
-"""Turn a fetched vision encoder into safetensors: slice {name, encoder}; writes models/vision/NAME/."""
+"""Turn a fetched vision encoder into safetensors: writes models/vision/NAME/."""
 
 from steering import layout
 from steering.job import Job, Slice, fetched, run_stage

@@ -1,4 +1,4 @@
-"""From a slice and files to live parts: the language model, the connector, the composed model, conversations as samples."""
+"""From a slice and files to live parts: language model, connector, conversations as samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors a user can cause: each says where, what was found and what is allowed, and is shown without a traceback."""
+"""The errors a user can cause: each says where, what was found and what is allowed, and needs no traceback."""
 
 from __future__ import annotations
 

@@ -30,7 +30,9 @@ def _sentence(detail: ErrorDetails, owner: type[BaseModel] | None, path: Locatio
         return f"missing; needed here: {', '.join(fields)}"
     if kind == "union_tag_invalid":
         tags = [tag.strip(" '") for tag in detail["ctx"]["expected_tags"].split(",")]
-        return f"method {detail['ctx']['tag']} is unknown; allowed: {', '.join(tags)}{nearest(detail['ctx']['tag'], tags)}"
+        return (
+            f"method {detail['ctx']['tag']} is unknown; allowed: {', '.join(tags)}{nearest(detail['ctx']['tag'], tags)}"
+        )
     if kind == "union_tag_not_found":
         return "method is missing; every arm names its method"
     rule = detail["msg"].replace("Input should be", "allowed:").replace("Value error, ", "")

@@ -44,7 +44,10 @@ def run_stage(main: Callable[[Slice], None], *, about: str) -> None:
         if error.errno != errno.ENOSPC:
             raise
         free = shutil.disk_usage(Path.cwd()).free // 2**20
-        print(f"{error.filename or Path.cwd()}: the disk is full ({free} MiB left); free some space, then run again", file=sys.stderr)
+        print(
+            f"{error.filename or Path.cwd()}: the disk is full ({free} MiB left); free some space, then run again",
+            file=sys.stderr,
+        )
         sys.exit(2)
 
 
@@ -57,7 +60,9 @@ def read_slice(path: Path) -> Slice:
     try:
         return read_json(path)
     except FileNotFoundError:
-        raise SteeringError(f"{path}: no such slice; `snakemake -n -p` writes the slices and prints their paths") from None
+        raise SteeringError(
+            f"{path}: no such slice; `snakemake -n -p` writes the slices and prints their paths"
+        ) from None
 
 
 class Job:
@@ -123,7 +128,9 @@ def check_outputs(folder: Path, names: Iterable[str]) -> None:
     for name in names:
         found = sha256_file(folder / name)
         if found != promised.get(name):
-            raise DataError(f"{folder / name}: damaged; its manifest says {promised.get(name)}, found {found}; remove it and run again")
+            raise DataError(
+                f"{folder / name}: damaged: its manifest says {promised.get(name)}, found {found}; make it again"
+            )
 
 
 def fetched(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The language of params.yaml: typed, unknown keys refused, every fault told at once with what was found and allowed."""
+"""The language of params.yaml: typed, unknown keys refused, every fault told at once, with what is allowed."""
 
 from __future__ import annotations
 
@@ -85,12 +85,17 @@ class Share(Part):
 
 
 class Benchmark(Part):
-    """A benchmark: the form of its files, where they are, and the share of a split that is asked."""
+    """A benchmark: the form of its files, where they are, and the share of a split that is asked.
+
+    `instruction` false asks without the official sentence on how to answer ("Answer the question using a single word
+    or phrase."), in training and testing alike: half the tokens, and another protocol.
+    """
 
     form: Literal["vqa", "pope", "iconqa", "scienceqa", "mmlu"]
     dataset: Name
     folder: str = "."
     subset: str | None = None
+    instruction: bool = True
     ask: Share
     title: str
 
@@ -109,6 +114,14 @@ class Recipe(Part):
     checkpoint_every: int = Field(50, ge=1)
 
 
+class WarmStart(Part):
+    """Steps without the language model that bring visual tokens near the words of their captions."""
+
+    steps: int = Field(ge=1)
+    pictures: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+
+
 class Pretrain(Part):
     """Connector pretraining on captions: the language model frozen, the connector trained."""
 
@@ -116,6 +129,7 @@ class Pretrain(Part):
     captions: str
     template: Literal["plain"] = "plain"
     seed: int = 0
+    warm_start: WarmStart | None = None
     recipe: Recipe
 
 
@@ -254,7 +268,10 @@ def _check_experiment(where: str, name: str, experiment: Experiment, params: Par
     yield from _known(f"{where}.attention.benchmark", [experiment.attention.benchmark], world.benchmarks)
     if world.language_model not in params.language_models or world.vision_encoder not in params.vision_encoders:
         return
-    shape, tokens = params.language_models[world.language_model].shape, params.vision_encoders[world.vision_encoder].tokens
+    shape, tokens = (
+        params.language_models[world.language_model].shape,
+        params.vision_encoders[world.vision_encoder].tokens,
+    )
     for arm in experiment.arms:
         for fault in params.arms[arm].faults(shape, tokens) if arm in params.arms else []:
             yield f"arms.{arm}.{fault} (in {where}, world {experiment.world})"

@@ -96,8 +96,15 @@ class Plan:
         }
 
     def predict(self, world: str, data: str, arm: str, seed: int) -> Slice:
-        asked = {name: self._benchmark(b) | {"ask": self._dump(b.ask)} for name, b in self.world(world).benchmarks.items()}
-        return {**self._run(world, data, arm, seed), **self._model(world), "benchmarks": asked, "splits": self._splits(world)}
+        asked = {
+            name: self._benchmark(b) | {"ask": self._dump(b.ask)} for name, b in self.world(world).benchmarks.items()
+        }
+        return {
+            **self._run(world, data, arm, seed),
+            **self._model(world),
+            "benchmarks": asked,
+            "splits": self._splits(world),
+        }
 
     def score(self, world: str, data: str, arm: str, seed: int) -> Slice:
         benchmarks = {name: self._benchmark(b) for name, b in self.world(world).benchmarks.items()}
@@ -111,7 +118,9 @@ class Plan:
     def report(self, experiment: str) -> Slice:
         wanted = self.experiment(experiment)
         world = self.world(wanted.world)
-        sources = {name: self._dump(source) for name, source in self.params.sources.items() if name in self._sources(world)}
+        sources = {
+            name: self._dump(source) for name, source in self.params.sources.items() if name in self._sources(world)
+        }
         return {
             "name": experiment,
             "experiment": self._dump(wanted),
@@ -125,8 +134,10 @@ class Plan:
     def _model(self, world: str) -> Slice:
         chosen = self.world(world)
         return {
-            "language_model": self._dump(self.params.language_models[chosen.language_model]) | {"name": chosen.language_model},
-            "vision_encoder": self._dump(self.params.vision_encoders[chosen.vision_encoder]) | {"name": chosen.vision_encoder},
+            "language_model": self._dump(self.params.language_models[chosen.language_model])
+            | {"name": chosen.language_model},
+            "vision_encoder": self._dump(self.params.vision_encoders[chosen.vision_encoder])
+            | {"name": chosen.vision_encoder},
             "connector": chosen.connector,
             "template": chosen.template,
         }

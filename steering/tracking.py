@@ -1,7 +1,7 @@
 """The history of a run: metrics.jsonl, which is the truth, and its way into MLflow, which only shows it.
 
-`MetricsLog` and `read_metrics` know no MLflow. `initialise`, `upload` and `upload_table` are the only place that imports
-it, inside functions: a finished run is sent after the fact, and sending it twice changes nothing.
+`MetricsLog` and `read_metrics` know no MLflow. `initialise`, `upload` and `upload_table` are the only place that
+imports it, inside functions: a finished run is sent after the fact, and sending it twice changes nothing.
 An MLflow experiment is a world, a parent run is a table of the paper, a child run is one arm with one seed.
 """
 
@@ -74,7 +74,7 @@ def initialise(db_uri: str, artifact_root: str) -> None:
 
 
 def upload(record: RunRecord, *, tracking_uri: str, experiment: str) -> str:
-    """Bring the MLflow run of *record* up to date below the table *experiment* and return its id; twice changes nothing.
+    """Bring the MLflow run of *record* up to date below the table *experiment* and return its id, idempotently.
 
     Raises:
         TrackingError: the server does not answer within about ten seconds, or refuses.
@@ -209,7 +209,7 @@ def _steps(client: MlflowClient, run: Run, name: str) -> set[int]:
 
 
 def _send_scores(client: MlflowClient, run: Run, record: RunRecord) -> None:
-    """Scores as metrics <benchmark>.<metric>, .low and .high; a changed score is logged as the next step of its metric."""
+    """Scores as metrics <benchmark>.<metric>, .low and .high; a changed score is the next step of its metric."""
     from mlflow.entities import Metric
 
     values = _score_values(record.scores)

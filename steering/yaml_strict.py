@@ -33,7 +33,9 @@ class StrictLoader(yaml.SafeLoader):
 
 
 StrictLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag in ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")]
+    first: [
+        (tag, pattern) for tag, pattern in resolvers if tag in ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 StrictLoader.add_implicit_resolver("tag:yaml.org,2002:bool", BOOLEAN, list("tf"))
@@ -41,7 +43,8 @@ StrictLoader.add_implicit_resolver("tag:yaml.org,2002:int", INTEGER, list("-+012
 StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+.0123456789"))
 StrictLoader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
 StrictLoader.add_constructor(
-    "tag:yaml.org,2002:float", lambda loader, node: float(loader.construct_scalar(node).replace(".inf", "inf").replace(".nan", "nan"))
+    "tag:yaml.org,2002:float",
+    lambda loader, node: float(loader.construct_scalar(node).replace(".inf", "inf").replace(".nan", "nan")),
 )
 
 
@@ -57,7 +60,9 @@ def load_yaml(path: Path) -> dict[str, Any]:
     if loader.faults:
         raise ParamsError(f"{path}: {fault}" for fault in loader.faults)
     if not isinstance(value, dict):
-        raise ParamsError([f"{path}: {'empty' if value is None else 'not a mapping'}; worlds, arms and experiments belong here"])
+        raise ParamsError(
+            [f"{path}: {'empty' if value is None else 'not a mapping'}; worlds, arms and experiments belong here"]
+        )
     return value
 
 

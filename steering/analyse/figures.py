@@ -102,7 +102,7 @@ def lmar(layers: pd.DataFrame, arms: Sequence[str]) -> alt.LayerChart:
 
 
 def visual_share(layers: pd.DataFrame, arms: Sequence[str]) -> alt.LayerChart:
-    """The share of attention on visual tokens by layer. *layers*: rows of arm, layer (from 1), value, low, high (0..1)."""
+    """Attention on visual tokens by layer. *layers*: rows of arm, layer (from 1), value, low, high (0..1)."""
     return _band(layers, arms, title="attention on visual tokens, %", percent=True)
 
 

@@ -175,7 +175,7 @@ def paired_difference_over_seeds(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the order given (Holm 1979); nan stays nan and is not counted as a test."""
+    """Holm's step-down adjusted p-values, in the order given (Holm 1979); nan stays nan, and is no test."""
     p = np.asarray(p_values, dtype=float)
     adjusted = np.full(len(p), np.nan)
     order = [i for i in np.argsort(p, kind="stable") if not np.isnan(p[i])]

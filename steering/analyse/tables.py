@@ -218,7 +218,7 @@ def _same_questions(scores: Sequence[Score]) -> list[str]:
     for score in scores[1:]:
         if score["outcomes"]["id"] != first["id"]:
             raise DataError(
-                f"{score['run']}: {score['benchmark']}: its questions are not those of {scores[0]['run']}; evaluate again"
+                f"{score['run']}: {score['benchmark']}: other questions than {scores[0]['run']}; evaluate again"
             )
     return list(first["group"])
 

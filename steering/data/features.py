@@ -15,10 +15,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from tqdm import tqdm
 
 from steering.data.shards import ImageArchive
 from steering.errors import DataError
+from steering.progress import progress
 
 
 def write_features(archive: ImageArchive, encoder: Any, path: Path, *, statistics: Callable[[str], bool]) -> int:
@@ -33,7 +33,7 @@ def write_features(archive: ImageArchive, encoder: Any, path: Path, *, statistic
 
 
 def _encode(archive: ImageArchive, encoder: Any, names: list[str], *, batch: int = 64) -> Iterable[Tensor]:
-    for start in tqdm(range(0, len(names), batch), desc="features", unit="batch", disable=None):
+    for start in progress(range(0, len(names), batch), "batch of pictures"):
         pixels = torch.stack([encoder.preprocess(archive.open(name)) for name in names[start : start + batch]])
         yield encoder(pixels).half()
 
@@ -52,6 +52,8 @@ class Features:
     def of(self, identity: str) -> Tensor:
         """(v, c) float16. Raises DataError for a picture that was never encoded."""
         if identity not in self._row:
-            raise DataError(f"{self.path}: picture {identity} has no features; the file holds {len(self._row)} pictures")
+            raise DataError(
+                f"{self.path}: picture {identity} has no features; the file holds {len(self._row)} pictures"
+            )
         row = self._row[identity]
         return self._features[row : row + 1][0]

@@ -92,4 +92,4 @@ class Scribe:
         """The text of generated *ids* up to the closing."""
         end = self.closing[0]
         kept = ids[: ids.index(end)] if end in ids else ids
-        return self.tokenizer.decode(kept, skip_special_tokens=True).strip()
+        return str(self.tokenizer.decode(kept, skip_special_tokens=True)).strip()

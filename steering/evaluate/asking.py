@@ -12,6 +12,7 @@ from typing import Any
 from steering import layout
 from steering.data.shards import ImageArchive
 from steering.evaluate.benchmarks import FORMS, Example
+from steering.evaluate.benchmarks.form import without_instruction
 from steering.evaluate.questions import draw
 
 Benchmark = Mapping[str, Any]
@@ -29,7 +30,8 @@ class Asked:
 
     def examples(self, benchmark: Benchmark, split: str) -> list[Example]:
         root = layout.dataset(self.world, benchmark["dataset"]) / benchmark["folder"]
-        return FORMS[benchmark["form"]].examples(root, split, benchmark["subset"])
+        examples = FORMS[benchmark["form"]].examples(root, split, benchmark["subset"])
+        return examples if benchmark["instruction"] else [without_instruction(example) for example in examples]
 
     def draw(self, benchmark: Benchmark, split: str, share: Mapping[str, Any], *, seed: int) -> list[Example]:
         """The share of *split* that is asked; see steering.evaluate.questions."""

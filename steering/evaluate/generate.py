@@ -31,9 +31,7 @@ def answer(model: ComposedModel, batch: Batch, *, max_new_tokens: int, closing: 
     while len(answers) < max_new_tokens and not ended.all():
         positions = positions + 1
         key_blocks = torch.cat([key_blocks, blocks], dim=1)
-        output = model.decode(
-            chosen, positions, visible=_sees(blocks, key_blocks), cache=output.past_key_values
-        )
+        output = model.decode(chosen, positions, visible=_sees(blocks, key_blocks), cache=output.past_key_values)
         chosen = _choose(model, output.last_hidden_state)
         answers.append(chosen)
         ended = ended | (chosen == closing)

@@ -30,7 +30,7 @@ RIGHT_FORMS = """
 
 
 def _contractions() -> dict[str, str]:
-    """{form with one apostrophe missing: right form}, the official table's rule, and its one entry that runs backwards."""
+    """{form with one apostrophe missing: right form}, the official table's rule, and its one backward entry."""
     table = {"somebody'd": "somebodyd"}
     for form in RIGHT_FORMS.split():
         for at in (i for i, letter in enumerate(form) if letter == "'"):

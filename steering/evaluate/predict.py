@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tqdm import tqdm
-
 from steering.assemble import Samples
 from steering.data.collate import collate
 from steering.evaluate.benchmarks import Example
 from steering.evaluate.generate import answer
 from steering.model.composed import ComposedModel
+from steering.progress import progress
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ def predict(
     """Each question with the model's greedy answer; questions about one picture share its prefill."""
     closing = samples.scribe.closing[0]
     packs = _packed(questions)
-    for start in tqdm(range(0, len(packs), batch), desc="answers", unit="batch", disable=None):
+    for start in progress(range(0, len(packs), batch), "batch of answers"):
         chosen = packs[start : start + batch]
         laid_out = [samples.sample(pack[0].picture, [(q.example.prompt, None) for q in pack]) for pack in chosen]
         said = answer(model, collate(laid_out), max_new_tokens=max_new_tokens, closing=closing)

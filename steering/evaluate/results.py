@@ -1,4 +1,4 @@
-"""What the runs of an experiment left behind, read back together: scores, predictions, attention, manifests, metrics."""
+"""What the runs of an experiment left behind, read back: scores, predictions, attention, manifests, metrics."""
 
 from __future__ import annotations
 

@@ -24,6 +24,8 @@ from steering.model.marks import MarkBoard, board_of
 class ComposedModel(nn.Module):
     """A connector and a causal language model, the latter as it is or wrapped by PEFT."""
 
+    language_model: Any
+
     def __init__(self, connector: Connector, language_model: nn.Module):
         super().__init__()
         self.connector = connector

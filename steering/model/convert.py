@@ -60,11 +60,14 @@ def convert_encoder(wheel: Path, encoder: Mapping[str, Any], out: Path) -> None:
     model = build_encoder(encoder["kind"], encoder["config"])
     if (model.tokens, model.width) != (encoder["tokens"], encoder["width"]):
         raise ParamsError(
-            [f"vision encoder: tokens, width: params.yaml says {encoder['tokens']}, {encoder['width']}; "
-             f"the encoder gives {model.tokens}, {model.width}"]
+            [
+                f"vision encoder: tokens, width: params.yaml says {encoder['tokens']}, {encoder['width']}; "
+                f"the encoder gives {model.tokens}, {model.width}"
+            ]
         )
     state = torch.load(io.BytesIO(read_member(wheel, encoder["member"])), weights_only=True, map_location="cpu")
-    (model.backbone if isinstance(model, EfficientNetLite0) else model.model).load_state_dict(state)
+    inner: Any = model.backbone if isinstance(model, EfficientNetLite0) else model.model
+    inner.load_state_dict(state)
     out.mkdir(parents=True, exist_ok=True)
     path = out / "model.safetensors"
     aside = path.with_suffix(".part")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -51,13 +51,13 @@ def freeze(model: PreTrainedModel) -> PreTrainedModel:
     return model.requires_grad_(False).eval()
 
 
-def backbone_of(language_model: nn.Module) -> nn.Module:
+def backbone_of(language_model: Any) -> Any:
     """The decoder stack below the LM head, adapters included."""
     base = language_model.get_base_model() if hasattr(language_model, "get_base_model") else language_model
     return base.model
 
 
-def logits_at(language_model: nn.Module, hidden: Tensor) -> Tensor:
+def logits_at(language_model: Any, hidden: Tensor) -> Tensor:
     """The LM head on chosen positions only: (n, d) to (n, vocabulary) in float32."""
     base = language_model.get_base_model() if hasattr(language_model, "get_base_model") else language_model
     return base.get_output_embeddings()(hidden).float()
@@ -71,5 +71,5 @@ def quicken(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
-def _native_rms_norm(self: nn.Module, hidden: Tensor) -> Tensor:
+def _native_rms_norm(self: Any, hidden: Tensor) -> Tensor:
     return functional.rms_norm(hidden, self.weight.shape, self.weight, self.variance_epsilon)

@@ -1,4 +1,4 @@
-"""Who stands where: the marks of visual, prompt and answer positions that every editor and every attention analysis reads.
+"""Who stands where: the marks of visual, prompt and answer positions that editors and attention analyses read.
 
 The composed model marks positions when it splices pictures into text, and shows the marks on the language
 model's board for the length of one forward pass. Nobody derives offsets from token ids again.

@@ -32,7 +32,7 @@ class VisionEncoder(nn.Module):
         """A square, normalised (3, s, s) float tensor; the picture is resized, not cropped."""
         size = (self.image_size, self.image_size)
         pixels = np.asarray(picture.convert("RGB").resize(size, Image.Resampling.BICUBIC), dtype=np.float32) / 255
-        normalised = (pixels - np.float32(self.mean)) / np.float32(self.std)  # (s, s, 3)
+        normalised = (pixels - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)  # (s, s, 3)
         return torch.from_numpy(normalised).permute(2, 0, 1)
 
     def frozen(self) -> VisionEncoder:
@@ -67,10 +67,10 @@ class EfficientNetLite0(VisionEncoder):
 class TransformerEncoder(VisionEncoder):
     """CLIP or SigLIP from transformers; the hidden states of `feature_layer`, class token dropped."""
 
-    def __init__(self, model: nn.Module, *, feature_layer: int = -2):
+    def __init__(self, model: Any, *, feature_layer: int = -2):
         super().__init__()
         config: Any = model.config
-        self.model = model
+        self.model: Any = model
         self.feature_layer = feature_layer
         self.image_size = config.image_size
         self.width = config.hidden_size

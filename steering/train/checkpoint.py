@@ -39,9 +39,11 @@ class CheckpointStore:
     def save(self, step: int, model: ComposedModel, optimiser: Optimizer, schedule: LambdaLR) -> None:
         aside = self.folder / f".step-{step:08d}"
         aside.mkdir()
-        save_file({name: p.detach().contiguous() for name, p in trainable(model).items()}, aside / "trainable.safetensors")
-        state = {"step": step, "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
-        state["schedule"].pop("lr_lambdas", None)
+        save_file(
+            {name: p.detach().contiguous() for name, p in trainable(model).items()}, aside / "trainable.safetensors"
+        )
+        plan = {key: value for key, value in schedule.state_dict().items() if key != "lr_lambdas"}
+        state = {"step": step, "optimiser": optimiser.state_dict(), "schedule": plan}
         torch.save(state, aside / "optimiser.pt")
         sums = {path.name: sha256_file(path) for path in sorted(aside.iterdir())}
         (aside / "checksums.json").write_text(json.dumps(sums))

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 import torch
-from tqdm import tqdm
 
 from steering.data.collate import Batch
 from steering.errors import SteeringError
 from steering.model.composed import ComposedModel
+from steering.progress import progress
 from steering.train.checkpoint import CheckpointStore
 from steering.train.optimiser import Recipe, build_optimiser, trainable
 
@@ -49,7 +49,7 @@ def fit(
     start = store.restore(model, optimiser, schedule)
     log = open_log(start)
     model.train()
-    for step in tqdm(range(start, recipe.steps), initial=start, total=recipe.steps, desc="steps", disable=None):
+    for step in progress(range(start, recipe.steps), "step", start=start):
         log.log(step + 1, **_step(model, recipe, optimiser, batch_at=batch_at, step=step, seed=seed))
         schedule.step()
         store.maybe_save(step + 1, model, optimiser, schedule)
@@ -71,7 +71,8 @@ def _step(
     loaded = time.perf_counter()
     torch.manual_seed(seed * 1_000_003 + step)
     loss, supervised = model(batch)
-    loss.backward()
+    if loss.requires_grad:  # a batch of text alone has nothing to teach a connector or an edit of visual tokens
+        loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(trainable(model).values(), recipe.clip_norm)
     _refuse_nonsense(step + 1, loss=float(loss.detach()), gradient_norm=float(norm))
     rates = [group["lr"] for group in optimiser.param_groups]

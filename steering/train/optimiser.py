@@ -1,4 +1,4 @@
-"""AdamW with one learning rate for the connector and one for the method, warmed up and then cosine (the papers' recipe)."""
+"""AdamW with one learning rate for the connector and one for the method, warm-up, then cosine (the papers' recipe)."""
 
 from __future__ import annotations
 

@@ -36,7 +36,9 @@ def train(
     store = CheckpointStore(state / "checkpoints", every=settings.pop("checkpoint_every"))
     plan = Recipe(**settings)
     if len(conversations) < plan.conversations:
-        raise DataError(f"{len(conversations)} conversations; a step needs {plan.conversations}: draw more, or ask for fewer")
+        raise DataError(
+            f"{len(conversations)} conversations; a step needs {plan.conversations}: draw more, or ask for fewer"
+        )
     order = Order(len(conversations), plan.conversations, seed=seed)
 
     def batch_at(step: int) -> Batch:

@@ -10,7 +10,8 @@ rule tune:
         layout.connector("{world}") / "manifest.json",
         layout.mixture("{world}", "{data}"),
     output:
-        multiext(RUN + "/", "manifest.json", "connector.safetensors", "metrics.jsonl", "adapter/adapter_base.json"),
+        multiext(RUN + "/", "manifest.json", "connector.safetensors", "metrics.jsonl"),
+        RUN + "/adapter/adapter_base.json",
     params:
         slice=slice_of("tune"),
     log:

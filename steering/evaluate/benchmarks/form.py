@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,9 @@ Outcomes = Mapping[str, Array]
 LETTERS = string.ascii_uppercase
 SHORT_ANSWER = "Answer the question using a single word or phrase."
 LETTER_ANSWER = "Answer with the option's letter from the given choices directly."
+FILL_BLANK = "Fill in the blanks in (_) or answer this question"
+CHOOSE_OPTION = "Choose an option from the choices to answer the question."
+INSTRUCTIONS = (SHORT_ANSWER, LETTER_ANSWER, FILL_BLANK, CHOOSE_OPTION)
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,14 @@ class Example:
     choices: tuple[str, ...] = ()
     question: str = ""
     category: str = ""
+
+
+def without_instruction(example: Example) -> Example:
+    """*example* asked bare, without the official sentence on how to answer: fewer tokens, another protocol."""
+    for instruction in INSTRUCTIONS:
+        if example.prompt.endswith(instruction):
+            return replace(example, prompt=example.prompt.removesuffix(instruction).rstrip())
+    return example
 
 
 class Form(Protocol):

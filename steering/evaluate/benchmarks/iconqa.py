@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from steering.errors import DataError
-from steering.evaluate.benchmarks.form import Array, Example, Outcomes, check_subset, field, read_json, share, split_ids
+from steering.evaluate.benchmarks.form import (
+    CHOOSE_OPTION,
+    FILL_BLANK,
+    Array,
+    Example,
+    Outcomes,
+    check_subset,
+    field,
+    read_json,
+    share,
+    split_ids,
+)
 
 TYPES = ("fill_in_blank", "choose_txt")
 
@@ -65,10 +76,10 @@ def _example(pid: str, row: Any, split: str, where: str) -> Example:
     picture = f"iconqa/{split}/{kind}/{pid}/image.png"
     answer = str(field(row, "answer", where)).strip()
     if kind == "fill_in_blank":
-        prompt = f"{question} Fill in the blanks in (_) or answer this question"
+        prompt = f"{question} {FILL_BLANK}"
         return Example(pid, picture, prompt, answer, (answer,), question=question, category=kind)
     choices = tuple(str(choice) for choice in field(row, "choices", where))
-    prompt = f"{question} Choices: {', '.join(choices)}. Choose an option from the choices to answer the question."
+    prompt = f"{question} Choices: {', '.join(choices)}. {CHOOSE_OPTION}"
     target = _chosen(answer, choices, where)
     return Example(pid, picture, prompt, target, _accepted(answer, target, choices), choices, question, kind)
 
