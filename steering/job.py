@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from steering import layout
 from steering.errors import DataError, SteeringError
 from steering.manifest import digest, now, provenance, read_json, sha256_file, write_json
@@ -40,15 +42,21 @@ def run_stage(main: Callable[[Slice], None], *, about: str) -> None:
         main(read_slice(arguments.slice))
     except SteeringError as error:
         sys.exit(_told(error))
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if not _disk_full(error):
             raise
-        free = shutil.disk_usage(Path.cwd()).free // 2**20
-        print(
-            f"{error.filename or Path.cwd()}: the disk is full ({free} MiB left); free some space, then run again",
-            file=sys.stderr,
-        )
-        sys.exit(2)
+        sys.exit(_told(SteeringError(f"{_where(error)}: the disk is full; free some space, then run again")))
+
+
+def _disk_full(error: Exception) -> bool:
+    """safetensors and torch tell a full disk in words of their own, torch without its reason."""
+    told = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+    written = "PytorchStreamWriter" in str(error) and shutil.disk_usage(Path.cwd()).free < 2**20
+    return told or written
+
+
+def _where(error: Exception) -> Path | str:
+    return getattr(error, "filename", None) or Path.cwd()
 
 
 def _told(error: SteeringError) -> int:

@@ -10,7 +10,6 @@ RUNS = STORE / "runs"
 LOGS = Path("logs")
 DATABASE = Path("mlflow.db")
 ARTIFACTS = Path("mlartifacts")
-PAPER_RESULTS = Path("docs/paper_results.csv")
 
 
 def download(source: str) -> Path:

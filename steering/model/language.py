@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -47,7 +47,12 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def freeze(model: PreTrainedModel) -> PreTrainedModel:
-    """No gradients; evaluation mode, so that only an adapter's own dropout is ever switched on."""
+    """No gradients; no dropout of its own even in training mode, where an adapter's may still be switched on."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if hasattr(module, "attention_dropout"):
+            module.attention_dropout = 0.0
     return model.requires_grad_(False).eval()
 
 

@@ -1,0 +1,120 @@
+"""Language models: frozen, loaded as they were saved, their norms quicker and the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
+from steering.arms import LoraSettings
+from steering.methods import attach
+from steering.model.language import (
+    backbone_of,
+    build_language_model,
+    language_shape,
+    load_language_model,
+    load_tokenizer,
+    logits_at,
+    quicken,
+)
+
+IDS = torch.tensor([[5, 6, 7, 8, 9]])
+
+
+def norm(dtype: torch.dtype) -> Any:
+    torch.manual_seed(0)
+    module = LlamaRMSNorm(64, eps=1e-5)
+    torch.nn.init.normal_(module.weight, mean=1, std=0.2)
+    return module.to(dtype)
+
+
+@pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 2**-22), (torch.bfloat16, 2**-7)])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_a_quickened_norm_is_the_same_within_rounding(dtype: torch.dtype, rounding: float, scale: float) -> None:
+    states = (scale * torch.randn(3, 7, 64, generator=torch.Generator().manual_seed(1))).to(dtype)
+    module = norm(dtype)
+    expected = module(states)
+    quick = quicken(torch.nn.Sequential(module))(states)
+    assert (quick.dtype, quick.shape) == (expected.dtype, expected.shape)
+    assert torch.allclose(quick.float(), expected.float(), rtol=rounding, atol=1e-30)
+
+
+def test_a_quickened_norm_passes_the_same_gradient() -> None:
+    states = [torch.randn(3, 64, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in range(2)]
+    (norm(torch.float32)(states[0]) ** 3).sum().backward()
+    (quicken(torch.nn.Sequential(norm(torch.float32)))(states[1]) ** 3).sum().backward()
+    assert torch.allclose(states[0].grad, states[1].grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["llama", "phi"])
+def test_a_quickened_model_gives_the_same_logits(family: str, make_language_model: Callable) -> None:
+    expected = make_language_model(family)(IDS).logits
+    assert torch.allclose(quicken(make_language_model(family))(IDS).logits, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("family", ["llama", "phi"])
+def test_a_loaded_model_is_frozen_and_says_the_same(
+    family: str, dtype: str, make_language_model: Callable, tmp_path
+) -> None:
+    saved = make_language_model(family)
+    saved.save_pretrained(tmp_path)
+    loaded = load_language_model(tmp_path, dtype=dtype)
+    assert loaded.dtype == getattr(torch, dtype)
+    assert not loaded.training
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+    expected = saved.to(loaded.dtype)(IDS).logits.float()
+    assert torch.allclose(loaded(IDS).logits.float(), expected, atol=1e-5 if dtype == "float32" else 0.15)
+
+
+def test_training_mode_switches_on_no_dropout_of_the_base(make_language_model: Callable) -> None:
+    dropouts = {"resid_pdrop": 0.5, "embd_pdrop": 0.5, "attention_dropout": 0.5}
+    model = make_language_model("phi", **dropouts)
+    expected = model(IDS).logits
+    assert torch.equal(model.train()(IDS).logits, expected)
+
+
+def test_a_saved_tokenizer_is_loaded(tokenizer: Any, tmp_path) -> None:
+    tokenizer.save_pretrained(tmp_path)
+    assert load_tokenizer(tmp_path)("a b")["input_ids"] == tokenizer("a b")["input_ids"]
+
+
+def test_a_model_on_meta_has_sizes_and_no_weights() -> None:
+    config = {"model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 2, "vocab_size": 32000}
+    model = build_language_model(config, device="meta")
+    shape = language_shape(model.config)
+    assert (shape.family, shape.hidden, shape.layers, shape.vocabulary) == ("llama", 4096, 2, 32000)
+    assert (shape.heads, shape.kv_heads) == (32, 32)
+    assert all(parameter.is_meta for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(("family", "kv_heads"), [("llama", 2), ("phi", 2)])
+def test_the_shape_is_the_configs(family: str, kv_heads: int, make_language_model: Callable) -> None:
+    shape = language_shape(make_language_model(family).config)
+    assert shape.model_dump() == {
+        "family": family,
+        "hidden": 32,
+        "layers": 2,
+        "ffn": 48,
+        "heads": 4,
+        "kv_heads": kv_heads,
+        "vocabulary": 264,
+    }
+
+
+def test_logits_at_chosen_positions_are_float32_and_those_of_the_model(make_language_model: Callable) -> None:
+    model = make_language_model().to(torch.bfloat16)
+    hidden = backbone_of(model)(IDS).last_hidden_state
+    chosen = logits_at(model, hidden[:, [1, 3]].flatten(0, 1))
+    assert chosen.dtype == torch.float32
+    assert torch.equal(chosen, model(IDS).logits[0, [1, 3]].float())
+
+
+def test_the_backbone_is_found_beneath_an_adapter(make_language_model: Callable) -> None:
+    model = make_language_model()
+    backbone = model.model
+    assert backbone_of(model) is backbone
+    assert backbone_of(attach(model, LoraSettings(rank=2), seed=0)) is backbone
