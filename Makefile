@@ -8,7 +8,7 @@ FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip c
 SNAKEMAKE := $(BIN)/snakemake --profile workflow/profiles/local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke plan test check format ui record restore clean
+.PHONY: help setup run smoke plan test check format lock ui record restore clean
 
 help: ## print these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,12 +39,17 @@ check: setup ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
-	$(BIN)/python -m stages.lint
+	$(BIN)/python workflow/lint.py
 
 format: setup ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
+
+lock: setup ## write constraints.txt from the environment that is here
+	@sed -n '/^#/p' constraints.txt > constraints.new
+	$(BIN)/uv pip freeze --python $(BIN)/python | grep -viE '^(nvidia|triton|uv==|pip==|setuptools==|-e )' \
+		| sed 's/+cpu$$//' >> constraints.new && mv constraints.new constraints.txt
 
 ui: setup ## browse every run in MLflow on http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db \

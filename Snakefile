@@ -36,9 +36,9 @@ for name in PARAMS.experiments:
     rule:
         name:
             name
-        localrule: True
         input:
             experiment_files(name),
+        localrule: True
 
 
 include: "workflow/rules/phases.smk"

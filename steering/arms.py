@@ -99,7 +99,7 @@ def _rank_faults(rank: int, shape: LanguageShape) -> list[str]:
 
 
 class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class NoneSettings(Settings):

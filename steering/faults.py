@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import types
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, get_args, get_origin
@@ -15,19 +17,23 @@ Location = tuple[str | int, ...]
 
 
 def readable(error: ValidationError, model: type[BaseModel], raw: Any) -> Iterator[str]:
-    """One line per finding, in the order of the file."""
+    """One line per faulty place, in the order of the file; what several readings allow is joined."""
+    told: dict[str, str] = {}
     for detail in error.errors():
         owner, path = _owner(model, detail["loc"], raw)
-        yield f"{'.'.join(map(str, path))}: {_sentence(detail, owner, path)}"
+        where, sentence = ".".join(map(str, path)), _sentence(detail, owner, path)
+        told[where] = f"{told[where]} or {sentence.split('allowed: ')[-1]}" if where in told else sentence
+    yield from (f"{where}: {sentence}" for where, sentence in told.items())
 
 
 def _sentence(detail: ErrorDetails, owner: type[BaseModel] | None, path: Location) -> str:
     fields = list(owner.model_fields) if owner else []
+    needed = [name for name in fields if owner and owner.model_fields[name].is_required()]
     kind, found = detail["type"], detail["input"]
     if kind == "extra_forbidden":
         return f"unknown; allowed here: {', '.join(fields)}{nearest(str(path[-1]), fields)}"
     if kind == "missing":
-        return f"missing; needed here: {', '.join(fields)}"
+        return f"missing; needed here: {', '.join(needed)}"
     if kind == "union_tag_invalid":
         tags = [tag.strip(" '") for tag in detail["ctx"]["expected_tags"].split(",")]
         return (
@@ -35,8 +41,9 @@ def _sentence(detail: ErrorDetails, owner: type[BaseModel] | None, path: Locatio
         )
     if kind == "union_tag_not_found":
         return "method is missing; every arm names its method"
-    rule = detail["msg"].replace("Input should be", "allowed:").replace("Value error, ", "")
-    return f"found {found!r}; {rule}"
+    rule = re.sub(r"^\w+ should (be |have )?", "allowed: ", detail["msg"]).replace(" match ", " what matches the ")
+    choices = re.findall(r"'([^']+)'", str(detail.get("ctx", {}).get("expected", "")))
+    return f"found {found!r}; {rule}{nearest(str(found), choices)}"
 
 
 def _owner(model: type[BaseModel] | None, location: Location, raw: Any) -> tuple[type[BaseModel] | None, Location]:
@@ -45,6 +52,8 @@ def _owner(model: type[BaseModel] | None, location: Location, raw: Any) -> tuple
     owner, path = model, []
     for step in location:
         annotation = _plain(annotation)
+        if _is_label(step, annotation, raw):
+            continue
         chosen = _tagged(annotation, step) if not (isinstance(raw, Mapping) and step in raw) else None
         if chosen is not None:
             annotation = owner = chosen
@@ -62,6 +71,15 @@ def _owner(model: type[BaseModel] | None, location: Location, raw: Any) -> tuple
     return owner, tuple(path)
 
 
+def _is_label(step: str | int, annotation: Any, raw: Any) -> bool:
+    """Whether *step* is pydantic's name for one reading of a union, or for a key itself, which no file holds."""
+    if step == "[key]":
+        return True
+    if _has(raw, step) or isinstance(step, int) or _tagged(annotation, step):
+        return False
+    return not isinstance(raw, Mapping) or (_is_union(annotation) and not _members(annotation))
+
+
 def _has(raw: Any, step: str | int) -> bool:
     if isinstance(raw, Mapping):
         return step in raw
@@ -69,7 +87,15 @@ def _has(raw: Any, step: str | int) -> bool:
 
 
 def _plain(annotation: Any) -> Any:
-    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    """*annotation* without what is said about it, and without "or None"."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    readings = [reading for reading in get_args(annotation) if reading is not type(None)]
+    return _plain(readings[0]) if _is_union(annotation) and len(readings) == 1 else annotation
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (typing.Union, types.UnionType)
 
 
 def _members(annotation: Any) -> list[type[BaseModel]]:
@@ -82,8 +108,10 @@ def _method(member: type[BaseModel]) -> str | None:
     return values[0] if values else None
 
 
-def _tagged(annotation: Any, step: str | int) -> type[BaseModel] | None:
-    return next((member for member in _members(annotation) if _method(member) == step), None)
+def _tagged(annotation: Any, step: Any) -> type[BaseModel] | None:
+    """The reading of a union whose method is *step*."""
+    members = _members(annotation) if isinstance(step, str) and _is_union(annotation) else []
+    return next((member for member in members if _method(member) == step), None)
 
 
 def _member(annotation: Any, raw: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import json
 import logging
 import os
 import shutil
@@ -25,6 +26,8 @@ from steering.errors import DataError, SteeringError
 from steering.manifest import digest, now, provenance, read_json, sha256_file, write_json
 
 Slice = dict[str, Any]
+
+MAKE_IT = "run the rule that makes this folder"
 
 
 def run_stage(main: Callable[[Slice], None], *, about: str) -> None:
@@ -65,12 +68,17 @@ def _told(error: SteeringError) -> int:
 
 
 def read_slice(path: Path) -> Slice:
+    return _read(path, SteeringError, "`snakemake -n -p` writes the slices and prints their paths")
+
+
+def _read(path: Path, kind: type[SteeringError], advice: str) -> Any:
+    """The JSON in *path*; where it is missing or broken an error of *kind* with *advice*."""
     try:
         return read_json(path)
     except FileNotFoundError:
-        raise SteeringError(
-            f"{path}: no such slice; `snakemake -n -p` writes the slices and prints their paths"
-        ) from None
+        raise kind(f"{path}: not there; {advice}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise kind(f"{path}: not JSON; {advice}") from None
 
 
 class Job:
@@ -101,8 +109,8 @@ class Job:
         shutil.rmtree(self.state / "checkpoints", ignore_errors=True)
 
     def deliver(self, out: Path) -> None:
-        """Copy the finished results to *out*; the manifest comes last, so that it stands for all of them."""
-        out.mkdir(parents=True, exist_ok=True)
+        """Replace *out* by the finished results; the manifest comes last, so that it stands for all of them."""
+        shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(self.finished, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
         shutil.copy2(self.finished / "manifest.json", out / "manifest.json")
 
@@ -124,17 +132,14 @@ def contents(folder: Path) -> str:
     """A digest of what *folder* holds, from its manifest; of the bytes themselves for a single file."""
     if folder.is_file():
         return sha256_file(folder)[:16]
-    try:
-        return digest(read_json(folder / "manifest.json")["outputs"])
-    except FileNotFoundError:
-        raise DataError(f"{folder}: manifest.json is missing; run the rule that makes this folder") from None
+    return digest(_read(folder / "manifest.json", DataError, MAKE_IT)["outputs"])
 
 
 def check_outputs(folder: Path, names: Iterable[str]) -> None:
     """Raises DataError unless *names* in *folder* are the bytes its manifest promises."""
-    promised = read_json(folder / "manifest.json")["outputs"]
+    promised = _read(folder / "manifest.json", DataError, MAKE_IT)["outputs"]
     for name in names:
-        found = sha256_file(folder / name)
+        found = sha256_file(folder / name) if (folder / name).exists() else "no file"
         if found != promised.get(name):
             raise DataError(
                 f"{folder / name}: damaged: its manifest says {promised.get(name)}, found {found}; make it again"
@@ -143,7 +148,4 @@ def check_outputs(folder: Path, names: Iterable[str]) -> None:
 
 def fetched(folder: Path) -> Path:
     """The file that the fetch stage put into *folder*."""
-    try:
-        return folder / read_json(folder / "manifest.json")["file"]
-    except FileNotFoundError:
-        raise DataError(f"{folder}: nothing fetched here yet; run the fetch rule of this source") from None
+    return folder / _read(folder / "manifest.json", DataError, "run the fetch rule of this source")["file"]

@@ -6,21 +6,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from steering.arms import Arm, LanguageShape
 from steering.errors import ParamsError, nearest
 from steering.faults import readable
+from steering.references import entries, lookup, name_faults, names_in
 from steering.yaml_strict import load_yaml
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
-RESERVED = {"all", "fetch", "language_model", "vision_encoder", "dataset", "features", "mixture", "connector", "tune"}
-RESERVED |= {"predict", "score", "attention", "report", "tracking_database", "track"}
-RESERVED |= {"phase_data", "phase_pretrain", "phase_tune", "phase_report"}
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Source(Part):
@@ -34,27 +32,40 @@ class Source(Part):
     attribution: str
 
 
+class LanguageConfig(BaseModel):
+    """transformers' configuration: the sizes that parameter counts need, and whatever else transformers takes."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    model_type: str
+    hidden_size: int = Field(ge=1)
+    num_hidden_layers: int = Field(ge=1)
+    num_attention_heads: int = Field(ge=1)
+    num_key_value_heads: int | None = Field(None, ge=1, exclude_if=lambda heads: heads is None)
+    intermediate_size: int = Field(ge=1)
+    vocab_size: int = Field(ge=1)
+
+
 class LanguageModel(Part):
     """A causal LM: where its weights are and its transformers config; `attention` is transformers' name."""
 
     source: Name
     member: str
-    config: dict[str, Any]
+    config: LanguageConfig
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     attention: Literal["eager", "sdpa"] = "sdpa"
 
     @property
     def shape(self) -> LanguageShape:
         config = self.config
-        heads = config["num_attention_heads"]
         return LanguageShape(
-            family="phi" if config["model_type"] == "phi" else "llama",
-            hidden=config["hidden_size"],
-            layers=config["num_hidden_layers"],
-            ffn=config["intermediate_size"],
-            heads=heads,
-            kv_heads=config.get("num_key_value_heads", heads),
-            vocabulary=config["vocab_size"],
+            family="phi" if config.model_type == "phi" else "llama",
+            hidden=config.hidden_size,
+            layers=config.num_hidden_layers,
+            ffn=config.intermediate_size,
+            heads=config.num_attention_heads,
+            kv_heads=config.num_key_value_heads or config.num_attention_heads,
+            vocabulary=config.vocab_size,
         )
 
 
@@ -193,32 +204,34 @@ class Params(Part):
 def load(path: Path = Path("params.yaml")) -> Params:
     """The validated contents of *path*. Raises ParamsError with all faults, one a line."""
     raw = load_yaml(path)
+    bases = {name: lookup(world, "extends") for name, world in entries(raw, "worlds")}
     faults = list(_extend_worlds(raw))
-    if faults:
-        raise ParamsError(f"{path}: {fault}" for fault in faults)
     try:
-        params = Params.model_validate(raw)
+        params = Params.model_validate(_without_broken(raw, bases), strict=True)
     except ValidationError as error:
-        raise ParamsError(f"{path}: {line}" for line in readable(error, Params, raw)) from None
-    faults = list(_cross_check(params))
+        faults += readable(error, Params, raw)
+    faults += [*name_faults(raw), *_arm_faults(raw)]
     if faults:
-        raise ParamsError(f"{path}: {fault}" for fault in faults)
+        raise ParamsError(f"{path}: {fault}" for fault in _without_inherited(faults, bases))
     return params
 
 
 def _extend_worlds(raw: dict[str, Any]) -> Iterator[str]:
-    """Lay each world that `extends` another over it, in place; a key given null is taken away."""
-    worlds = raw.get("worlds")
-    if not isinstance(worlds, dict):
-        return
+    """Lay each world that `extends` another over it, in place; a key given null is taken away.
+
+    A world whose base is not there becomes empty, so that nothing but its base is found fault with.
+    """
+    worlds = dict(entries(raw, "worlds"))
     for name, world in worlds.items():
-        base = world.pop("extends", None) if isinstance(world, dict) else None
+        base = lookup(world, "extends")
         if base is None:
             continue
-        if base not in worlds or base == name or "extends" in worlds[base]:
-            yield f"worlds.{name}.extends: {base} is no complete world above it{nearest(str(base), worlds)}"
+        raw["worlds"][name] = {}
+        complete = lookup(raw, "worlds", base) if base != name else None
+        if not isinstance(complete, dict) or not complete or "extends" in complete:
+            yield f"worlds.{name}.extends: {base} is no complete world above it{nearest(str(base), map(str, worlds))}"
             continue
-        worlds[name] = _laid_over(worlds[base], world)
+        raw["worlds"][name] = _laid_over(complete, {key: value for key, value in world.items() if key != "extends"})
 
 
 def _laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,55 +242,40 @@ def _laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any
     return {key: value for key, value in merged.items() if value is not None}
 
 
-def _cross_check(params: Params) -> Iterator[str]:
-    yield from _known("default", [params.default], params.experiments)
-    for name, model in params.language_models.items():
-        yield from _known(f"language_models.{name}.source", [model.source], params.sources)
-    for name, encoder in params.vision_encoders.items():
-        yield from _known(f"vision_encoders.{name}.source", [encoder.source], params.sources)
-    for name, world in params.worlds.items():
-        yield from _check_world(f"worlds.{name}", world, params)
-    for name, experiment in params.experiments.items():
-        yield from _check_experiment(f"experiments.{name}", name, experiment, params)
+def _without_broken(raw: dict[str, Any], bases: Mapping[str, Any]) -> dict[str, Any]:
+    """*raw* without the worlds that could not be extended."""
+    if not isinstance(raw.get("worlds"), dict):
+        return raw
+    kept = {name: world for name, world in raw["worlds"].items() if world or bases.get(name) is None}
+    return raw | {"worlds": kept}
 
 
-def _check_world(where: str, world: World, params: Params) -> Iterator[str]:
-    yield from _known(f"{where}.language_model", [world.language_model], params.language_models)
-    yield from _known(f"{where}.vision_encoder", [world.vision_encoder], params.vision_encoders)
-    yield from _known(f"{where}.pretrain.dataset", [world.pretrain.dataset], world.datasets)
-    for name, dataset in world.datasets.items():
-        yield from _known(f"{where}.datasets.{name}.sources", dataset.sources, params.sources)
-    for name, benchmark in world.benchmarks.items():
-        yield from _known(f"{where}.benchmarks.{name}.dataset", [benchmark.dataset], world.datasets)
-    for name, mixture in world.mixtures.items():
-        yield from _known(f"{where}.mixtures.{name}.shares", mixture.shares, world.benchmarks)
+def _without_inherited(faults: list[str], bases: Mapping[str, Any]) -> Iterator[str]:
+    """*faults* without those of a world that its base, which is told too, has handed down."""
+    for fault in faults:
+        name, _, rest = fault.removeprefix("worlds.").partition(".")
+        handed_down = fault.startswith("worlds.") and f"worlds.{bases.get(name)}.{rest}" in faults
+        if not handed_down or bases[name] == name:
+            yield fault
 
 
-def _check_experiment(where: str, name: str, experiment: Experiment, params: Params) -> Iterator[str]:
-    if name in RESERVED:
-        yield f"{where}: {name} is the name of a rule; allowed: any other name"
-    yield from _known(f"{where}.world", [experiment.world], params.worlds)
-    yield from _known(f"{where}.arms", experiment.arms, params.arms)
-    yield from _known(f"{where}.control", [experiment.control], experiment.arms)
-    for field, values in (("arms", experiment.arms), ("seeds", experiment.seeds)):
-        yield from (f"{where}.{field}: {v} is given twice; once is allowed" for v in set(values) if values.count(v) > 1)
-    world = params.worlds.get(experiment.world)
-    if world is None:
-        return
-    yield from _known(f"{where}.data", [experiment.data], world.mixtures)
-    yield from _known(f"{where}.attention.benchmark", [experiment.attention.benchmark], world.benchmarks)
-    if world.language_model not in params.language_models or world.vision_encoder not in params.vision_encoders:
-        return
-    shape, tokens = (
-        params.language_models[world.language_model].shape,
-        params.vision_encoders[world.vision_encoder].tokens,
-    )
-    for arm in experiment.arms:
-        for fault in params.arms[arm].faults(shape, tokens) if arm in params.arms else []:
-            yield f"arms.{arm}.{fault} (in {where}, world {experiment.world})"
+def _arm_faults(raw: dict[str, Any]) -> Iterator[str]:
+    """Settings of an arm that do not fit the model of a world it is used in."""
+    for name, experiment in entries(raw, "experiments"):
+        world = lookup(raw, "worlds", lookup(experiment, "world"))
+        model = _valid(LanguageModel, lookup(raw, "language_models", lookup(world, "language_model")))
+        encoder = _valid(VisionEncoder, lookup(raw, "vision_encoders", lookup(world, "vision_encoder")))
+        if model is None or encoder is None:
+            continue
+        arms = {arm: _valid(Arm, lookup(raw, "arms", arm)) for arm in names_in(lookup(experiment, "arms"))}
+        for arm, settings in arms.items():
+            for fault in settings.faults(model.shape, encoder.tokens) if settings else []:
+                yield f"arms.{arm}.{fault} (in experiments.{name}, world {experiment['world']})"
 
 
-def _known(where: str, names: Any, allowed: Mapping[str, Any] | list[str]) -> Iterator[str]:
-    for name in names:
-        if name not in allowed:
-            yield f"{where}: {name} is unknown; allowed: {', '.join(allowed)}{nearest(name, allowed)}"
+def _valid(kind: Any, value: Any) -> Any:
+    """*value* as *kind*, or None where it is none; what is wrong with it is told elsewhere."""
+    try:
+        return TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError:
+        return None

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from steering.data.templates import Turn
+from steering.errors import DataError
 from steering.model.marks import Marks
 
 PICTURE, PROMPT, ANSWER, PADDING = range(4)
@@ -72,6 +73,11 @@ class _Row:
 
 
 def _lay_out(sample: Sample, *, independent: bool) -> _Row:
+    if independent and len(sample.turns) > 1 and not all(turn.question for turn in sample.turns):
+        raise DataError(
+            f"a sample of {len(sample.turns)} independent turns has one without a question, whose answer nothing would "
+            "predict; allowed: one turn, a question in each, or independent_turns: false"
+        )
     row = _Row()
     shared = row.add(sample.opening, role=PROMPT, block=0, start=0)
     if sample.features is not None:
@@ -96,7 +102,10 @@ def _visible(block: Tensor, padding: Tensor) -> Tensor:
 
 
 def collate(samples: Sequence[Sample], *, independent: bool = True, pad_left: bool = False) -> Batch:
-    """One padded batch of *samples*; the token id at visual and padded positions is 0 and never read."""
+    """One padded batch of *samples*; the token id at visual and padded positions is 0 and never read.
+
+    Raises DataError for independent turns of which one has no question.
+    """
     rows = [_lay_out(sample, independent=independent) for sample in samples]
     length = max(len(row.ids) for row in rows)
     for row in rows:

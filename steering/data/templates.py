@@ -71,9 +71,10 @@ class Scribe:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
 
     def _bos(self) -> tuple[int, ...]:
-        with_special = self.tokenizer("a")["input_ids"]
-        without = self.tokenizer("a", add_special_tokens=False)["input_ids"]
-        return tuple(with_special[: len(with_special) - len(without)]) if with_special != without else ()
+        """What the tokenizer writes before a text; what it writes behind one is not ours."""
+        whole, text = (self.tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
+        starts = (at for at in range(len(whole)) if whole[at : at + len(text)] == text)
+        return tuple(whole[: next(starts, 0)])
 
     def turn(self, question: str, answer: str | None = None, *, pictured: bool = True) -> Turn:
         """Token ids of one question, with its answer when there is one to teach.

@@ -48,6 +48,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 def freeze(model: PreTrainedModel) -> PreTrainedModel:
     """No gradients; no dropout of its own even in training mode, where an adapter's may still be switched on."""
+    module: Any
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

@@ -48,7 +48,10 @@ class CheckpointStore:
         sums = {path.name: sha256_file(path) for path in sorted(aside.iterdir())}
         (aside / "checksums.json").write_text(json.dumps(sums))
         flush_to_disk(aside)
-        aside.rename(self.folder / aside.name[1:])
+        place = self.folder / aside.name[1:]
+        if place.exists():  # a damaged one, which this run went back behind
+            shutil.rmtree(place)
+        aside.rename(place)
         for old in self._steps()[self.keep :]:
             shutil.rmtree(old)
 

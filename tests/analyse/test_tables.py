@@ -78,7 +78,7 @@ def test_undefined_metrics_stay_undefined(scores: Scores) -> None:
 def test_seeds_that_answered_other_questions_are_refused(scores: Scores) -> None:
     other = copy.deepcopy(scores[1])
     other["outcomes"]["id"][0] = "another question"
-    with pytest.raises(DataError, match=r"seed1.*its questions are not those of .*seed0"):
+    with pytest.raises(DataError, match=r"seed1.*other questions than .*seed0"):
         tables.collect([scores[0], other])
 
 

@@ -64,7 +64,9 @@ def test_mlp2_norm_starts_at_the_scale_of_the_words() -> None:
 def test_saved_and_loaded_connectors_are_bit_for_bit_the_same(tmp_path) -> None:
     connector = made()
     save_connector(connector, tmp_path / "connector.safetensors")
-    loaded = load_connector(build_connector("mlp2_norm", width=WIDTH, hidden=HIDDEN), tmp_path / "connector.safetensors")
+    loaded = load_connector(
+        build_connector("mlp2_norm", width=WIDTH, hidden=HIDDEN), tmp_path / "connector.safetensors"
+    )
     assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in connector.state_dict().items())
     assert torch.equal(loaded(features()), connector(features()))
 

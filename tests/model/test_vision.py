@@ -103,7 +103,9 @@ def test_an_encoder_is_frozen_and_in_evaluation_mode() -> None:
 
 def test_loaded_weights_give_the_same_features(tmp_path) -> None:
     encoder = build_encoder("siglip", TINY)
-    save_file({name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}, tmp_path / "model.safetensors")
+    save_file(
+        {name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}, tmp_path / "model.safetensors"
+    )
     assert torch.equal(load_encoder("siglip", TINY, tmp_path)(pixels()), encoder(pixels()))
 
 

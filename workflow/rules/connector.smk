@@ -1,5 +1,7 @@
 # Stage 1 of the recipe: the connector learns to speak the language model's words; everything else is frozen.
 
+CONNECTOR = layout.connector("{world}")
+
 
 rule connector:
     input:
@@ -7,13 +9,15 @@ rule connector:
         lambda w: layout.dataset(w.world, PARAMS.worlds[w.world].pretrain.dataset) / "manifest.json",
         lambda w: layout.features(w.world, PARAMS.worlds[w.world].pretrain.dataset),
     output:
-        multiext(str(layout.connector("{world}")) + "/", "manifest.json", "connector.safetensors", "metrics.jsonl"),
-    params:
-        slice=slice_of("connector"),
+        CONNECTOR / "manifest.json",
+        CONNECTOR / "connector.safetensors",
+        CONNECTOR / "metrics.jsonl",
     log:
         "logs/connector/{world}.log",
     threads: threads_of
     resources:
         gpu=lambda w: PARAMS.worlds[w.world].gpus,
+    params:
+        slice=slice_of("connector"),
     shell:
         "python -m stages.connector {params.slice} --threads {threads} 2>&1 | tee {log}"

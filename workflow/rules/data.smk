@@ -4,13 +4,13 @@
 rule fetch:
     output:
         layout.download("{source}") / "manifest.json",
-    params:
-        slice=slice_of("fetch"),
     log:
         "logs/fetch/{source}.log",
     wildcard_constraints:
         source="[a-z0-9_]+",
     retries: 0
+    params:
+        slice=slice_of("fetch"),
     shell:
         "python -m stages.fetch {params.slice} 2>&1 | tee {log}"
 
@@ -20,10 +20,10 @@ rule language_model:
         lambda w: layout.download(PARAMS.language_models[w.name].source) / "manifest.json",
     output:
         layout.language_model("{name}") / "manifest.json",
-    params:
-        slice=slice_of("language_model"),
     log:
         "logs/language_model/{name}.log",
+    params:
+        slice=slice_of("language_model"),
     shell:
         "python -m stages.language_model {params.slice} 2>&1 | tee {log}"
 
@@ -33,10 +33,10 @@ rule vision_encoder:
         lambda w: layout.download(PARAMS.vision_encoders[w.name].source) / "manifest.json",
     output:
         layout.vision_encoder("{name}") / "manifest.json",
-    params:
-        slice=slice_of("vision_encoder"),
     log:
         "logs/vision_encoder/{name}.log",
+    params:
+        slice=slice_of("vision_encoder"),
     shell:
         "python -m stages.vision_encoder {params.slice} 2>&1 | tee {log}"
 
@@ -48,10 +48,10 @@ rule dataset:
         ],
     output:
         layout.dataset("{world}", "{dataset}") / "manifest.json",
-    params:
-        slice=slice_of("dataset"),
     log:
         "logs/dataset/{world}/{dataset}.log",
+    params:
+        slice=slice_of("dataset"),
     shell:
         "python -m stages.dataset {params.slice} 2>&1 | tee {log}"
 
@@ -62,13 +62,13 @@ rule features:
         lambda w: layout.vision_encoder(PARAMS.worlds[w.world].vision_encoder) / "manifest.json",
     output:
         layout.features("{world}", "{dataset}"),
-    params:
-        slice=slice_of("features"),
     log:
         "logs/features/{world}/{dataset}.log",
     threads: threads_of
     resources:
         gpu=lambda w: PARAMS.worlds[w.world].gpus,
+    params:
+        slice=slice_of("features"),
     shell:
         "python -m stages.features {params.slice} --threads {threads} 2>&1 | tee {log}"
 
@@ -78,9 +78,9 @@ rule mixture:
         lambda w: [layout.dataset(w.world, name) / "manifest.json" for name in PLAN.mixture_datasets(w.world, w.data)],
     output:
         layout.mixture("{world}", "{data}"),
-    params:
-        slice=slice_of("mixture"),
     log:
         "logs/mixture/{world}/{data}.log",
+    params:
+        slice=slice_of("mixture"),
     shell:
         "python -m stages.mixture {params.slice} 2>&1 | tee {log}"

@@ -9,14 +9,15 @@ rule predict:
         lambda w: data_of(w.world),
         layout.run("{world}", "{data}", "{arm}", "{seed}") / "manifest.json",
     output:
-        multiext(str(OUTCOME / "predictions") + "/", "manifest.json", "predictions.jsonl"),
-    params:
-        slice=slice_of("predict"),
+        OUTCOME / "predictions" / "manifest.json",
+        OUTCOME / "predictions" / "predictions.jsonl",
     log:
         "logs/predict/{world}/{data}/{arm}/seed{seed}.log",
     threads: threads_of
     resources:
         gpu=lambda w: PARAMS.worlds[w.world].gpus,
+    params:
+        slice=slice_of("predict"),
     shell:
         "python -m stages.predict {params.slice} --threads {threads} 2>&1 | tee {log}"
 
@@ -27,10 +28,10 @@ rule score:
         lambda w: data_of(w.world),
     output:
         OUTCOME / "scores.json",
-    params:
-        slice=slice_of("score"),
     log:
         "logs/score/{world}/{data}/{arm}/seed{seed}.log",
+    params:
+        slice=slice_of("score"),
     shell:
         "python -m stages.score {params.slice} 2>&1 | tee {log}"
 
@@ -43,12 +44,12 @@ rule attention:
         layout.run("{world}", "{data}", "{arm}", "{seed}") / "manifest.json",
     output:
         OUTCOME / "attention.json",
-    params:
-        slice=slice_of("attention"),
     log:
         "logs/attention/{world}/{data}/{arm}/seed{seed}.log",
     threads: threads_of
     resources:
         gpu=lambda w: PARAMS.worlds[w.world].gpus,
+    params:
+        slice=slice_of("attention"),
     shell:
         "python -m stages.attention {params.slice} --threads {threads} 2>&1 | tee {log}"

@@ -6,12 +6,12 @@ rule report:
         lambda w: list(outcomes(PLAN.runs(w.experiment), "scores.json")),
         lambda w: list(outcomes(PLAN.runs(w.experiment), "attention.json")),
     output:
-        multiext(str(layout.experiment("{experiment}")) + "/", "report.html", "table.csv", "table.md", "scores.png"),
-    params:
-        slice=slice_of("report"),
+        [layout.experiment("{experiment}") / file for file in ("report.html", "table.csv", "table.md", "scores.png")],
     log:
         "logs/report/{experiment}.log",
     wildcard_constraints:
         experiment="|".join(PARAMS.experiments),
+    params:
+        slice=slice_of("report"),
     shell:
         "python -m stages.report {params.slice} 2>&1 | tee {log}"

@@ -17,11 +17,11 @@ rule track:
         lambda w: list(outcomes(PLAN.runs(w.experiment), "scores.json")),
     output:
         layout.experiment("{experiment}") / "tracked.json",
-    params:
-        slice=slice_of("report"),
     log:
         "logs/track/{experiment}.log",
     wildcard_constraints:
         experiment="|".join(PARAMS.experiments),
+    params:
+        slice=slice_of("report"),
     shell:
         "python -m stages.track {params.slice} 2>&1 | tee {log}"

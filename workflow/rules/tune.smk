@@ -1,6 +1,6 @@
 # Stage 2 of the recipe: one run per arm and seed, from the same connector and the same conversations.
 
-RUN = str(layout.run("{world}", "{data}", "{arm}", "{seed}"))
+RUN = layout.run("{world}", "{data}", "{arm}", "{seed}")
 
 
 rule tune:
@@ -10,14 +10,16 @@ rule tune:
         layout.connector("{world}") / "manifest.json",
         layout.mixture("{world}", "{data}"),
     output:
-        multiext(RUN + "/", "manifest.json", "connector.safetensors", "metrics.jsonl"),
-        RUN + "/adapter/adapter_base.json",
-    params:
-        slice=slice_of("tune"),
+        RUN / "manifest.json",
+        RUN / "connector.safetensors",
+        RUN / "metrics.jsonl",
+        RUN / "adapter" / "adapter_base.json",
     log:
         "logs/tune/{world}/{data}/{arm}/seed{seed}.log",
     threads: threads_of
     resources:
         gpu=lambda w: PARAMS.worlds[w.world].gpus,
+    params:
+        slice=slice_of("tune"),
     shell:
         "python -m stages.tune {params.slice} --threads {threads} 2>&1 | tee {log}"

@@ -1,0 +1,115 @@
+"""Names in params.yaml that must stand elsewhere in it.
+
+They are looked up in the bare mapping, before it is known to be well formed, so that a misspelt key hides no
+misspelt name; what is not where it belongs is left to the types to tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from steering.errors import nearest
+
+RULES = {"all", "fetch", "language_model", "vision_encoder", "dataset", "features", "mixture", "connector", "tune"}
+RULES |= {"predict", "score", "attention", "report", "tracking_database", "track"}
+RULES |= {"phase_data", "phase_pretrain", "phase_tune", "phase_report"}
+RUNS_FOLDER = "runs"
+DATA_FOLDERS = ("features", "mixtures")
+
+
+def lookup(raw: Any, *keys: Any) -> Any:
+    """What stands under *keys*, one below the other; None where nothing does."""
+    for key in keys:
+        raw = raw.get(key) if isinstance(raw, dict) and isinstance(key, str) else None
+    return raw
+
+
+def entries(raw: Any, *keys: str) -> Iterator[tuple[str, Any]]:
+    """The named parts of the mapping under *keys*."""
+    found = lookup(raw, *keys)
+    for name, part in found.items() if isinstance(found, dict) else ():
+        if isinstance(name, str):
+            yield name, part
+
+
+def names_in(value: Any) -> list[str]:
+    """The names in a name, a list of names or a mapping's keys."""
+    values = [value] if isinstance(value, str) else value if isinstance(value, list | dict) else []
+    return [name for name in values if isinstance(name, str)]
+
+
+def name_faults(raw: dict[str, Any]) -> Iterator[str]:
+    """One line for every name that stands nowhere, that stands twice, or that is taken."""
+    yield from _known("default", raw.get("default"), raw.get("experiments"))
+    for kind in ("language_models", "vision_encoders"):
+        for name, model in entries(raw, kind):
+            yield from _known(f"{kind}.{name}.source", lookup(model, "source"), raw.get("sources"))
+    for name, world in entries(raw, "worlds"):
+        yield from _world_faults(f"worlds.{name}", world, raw)
+    for name, experiment in entries(raw, "experiments"):
+        yield from _experiment_faults(f"experiments.{name}", name, experiment, raw)
+    yield from _attention_faults(raw)
+
+
+def _world_faults(where: str, world: Any, raw: dict[str, Any]) -> Iterator[str]:
+    datasets, benchmarks = lookup(world, "datasets"), lookup(world, "benchmarks")
+    yield from _known(f"{where}.language_model", lookup(world, "language_model"), raw.get("language_models"))
+    yield from _known(f"{where}.vision_encoder", lookup(world, "vision_encoder"), raw.get("vision_encoders"))
+    yield from _known(f"{where}.pretrain.dataset", lookup(world, "pretrain", "dataset"), datasets)
+    for name, dataset in entries(world, "datasets"):
+        yield from _known(f"{where}.datasets.{name}.sources", lookup(dataset, "sources"), raw.get("sources"))
+        yield from _free(f"{where}.datasets.{name}", name, DATA_FOLDERS, "a folder beside the data sets")
+    for name, benchmark in entries(world, "benchmarks"):
+        yield from _known(f"{where}.benchmarks.{name}.dataset", lookup(benchmark, "dataset"), datasets)
+    for name, mixture in entries(world, "mixtures"):
+        yield from _known(f"{where}.mixtures.{name}.shares", lookup(mixture, "shares"), benchmarks)
+
+
+def _experiment_faults(where: str, name: str, experiment: Any, raw: dict[str, Any]) -> Iterator[str]:
+    yield from _free(where, name, RULES, "a rule")
+    yield from _free(where, name, [RUNS_FOLDER], "the folder of all runs")
+    arms, control = lookup(experiment, "arms"), lookup(experiment, "control")
+    world = lookup(raw, "worlds", lookup(experiment, "world"))
+    yield from _known(f"{where}.world", lookup(experiment, "world"), raw.get("worlds"))
+    yield from _known(f"{where}.arms", arms, raw.get("arms"))
+    yield from _known(f"{where}.control", "none" if control is None else control, arms)
+    yield from _known(f"{where}.data", lookup(experiment, "data"), lookup(world, "mixtures"))
+    benchmark = lookup(experiment, "attention", "benchmark")
+    yield from _known(f"{where}.attention.benchmark", benchmark, lookup(world, "benchmarks"))
+    for field in ("arms", "seeds"):
+        yield from _once(f"{where}.{field}", lookup(experiment, field))
+
+
+def _attention_faults(raw: dict[str, Any]) -> Iterator[str]:
+    """A run's attention is measured once, for all experiments of its world, so on one benchmark."""
+    measured: dict[str, tuple[str, str]] = {}
+    for name, experiment in entries(raw, "experiments"):
+        world, benchmark = lookup(experiment, "world"), lookup(experiment, "attention", "benchmark")
+        if not (isinstance(world, str) and isinstance(benchmark, str)):
+            continue
+        first, allowed = measured.setdefault(world, (name, benchmark))
+        if benchmark != allowed:
+            where = f"experiments.{name}.attention.benchmark"
+            yield f"{where}: {benchmark} in world {world}; allowed: {allowed}, as in experiments.{first}"
+
+
+def _known(where: str, named: Any, allowed: Any) -> Iterator[str]:
+    if not isinstance(allowed, list | dict):
+        return
+    choices = names_in(allowed)
+    for name in names_in(named):
+        if name not in choices:
+            yield f"{where}: {name} is unknown; allowed: {', '.join(choices)}{nearest(name, choices)}"
+
+
+def _free(where: str, name: str, taken: Collection[str], what: str) -> Iterator[str]:
+    if name in taken:
+        yield f"{where}: {name} is the name of {what}; allowed: any other name"
+
+
+def _once(where: str, values: Any) -> Iterator[str]:
+    given = [value for value in values if isinstance(value, str | int)] if isinstance(values, list) else []
+    for value in dict.fromkeys(given):
+        if given.count(value) > 1:
+            yield f"{where}: {value} is given twice; once is allowed"

@@ -1,0 +1,123 @@
+"""The supervised span token by token, and prediction that sees exactly what training saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from steering.data.templates import TEMPLATES, Scribe, Template, template_named
+from steering.errors import DataError, ParamsError
+
+ASKING = [name for name, template in TEMPLATES.items() if template.asks]
+QUESTION, ANSWER = "What is it?", "a red bus"
+
+
+def spelled(tokenizer: Any, ids: tuple[int, ...]) -> list[str]:
+    """Each token by itself: a letter, or a special token's name."""
+    return [tokenizer.decode([token]) for token in ids]
+
+
+@pytest.fixture
+def chatml(tokenizer: Any) -> Scribe:
+    return Scribe(tokenizer, template_named("chatml"))
+
+
+def test_chatml_is_written_token_by_token(chatml: Scribe, tokenizer: Any) -> None:
+    turn = chatml.turn("ab?", "yes")
+    assert spelled(tokenizer, chatml.opening) == ["<|im_start|>", *"user\n"]
+    assert spelled(tokenizer, turn.question) == [
+        *"\nab?",
+        "<|im_end|>",
+        "\n",
+        "<|im_start|>",
+        *"assistant\n",
+    ]
+    assert spelled(tokenizer, turn.answer) == [*"yes", "<|im_end|>"]
+
+
+def test_vicuna_is_written_token_by_token(tokenizer: Any) -> None:
+    scribe = Scribe(tokenizer, template_named("vicuna"))
+    turn = scribe.turn("ab?", "yes")
+    assert spelled(tokenizer, scribe.opening + turn.question) == [*"USER: ", *"\nab?", *" ASSISTANT: "]
+    assert spelled(tokenizer, turn.answer) == [*"yes", "</s>"]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_an_answer_is_its_text_and_the_closing(name: str, tokenizer: Any) -> None:
+    scribe = Scribe(tokenizer, template_named(name))
+    turn = scribe.turn(QUESTION, ANSWER)
+    assert turn.answer == tuple(tokenizer(ANSWER)["input_ids"]) + scribe.closing
+    assert tokenizer.decode(scribe.closing) == TEMPLATES[name].closing
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("pictured", [True, False])
+def test_prediction_sees_what_training_saw(name: str, pictured: bool, tokenizer: Any) -> None:
+    scribe = Scribe(tokenizer, template_named(name))
+    taught, asked = scribe.turn(QUESTION, ANSWER, pictured=pictured), scribe.turn(QUESTION, pictured=pictured)
+    whole = taught.question + taught.answer
+    assert asked.answer == ()
+    assert whole[: len(asked.question)] == asked.question == taught.question
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_only_a_pictured_question_begins_behind_a_picture(name: str, tokenizer: Any) -> None:
+    scribe = Scribe(tokenizer, template_named(name))
+    before = tuple(tokenizer(TEMPLATES[name].before)["input_ids"])
+    assert scribe.turn(QUESTION).question == before + scribe.turn(QUESTION, pictured=False).question
+
+
+def test_plain_drops_the_question(tokenizer: Any) -> None:
+    scribe = Scribe(tokenizer, template_named("plain"))
+    turn = scribe.turn("Describe the picture.", "a bus")
+    assert (scribe.opening, turn.question) == ((), ())
+    assert spelled(tokenizer, turn.answer) == [*"a bus", "\n"]
+
+
+@pytest.mark.parametrize("answer", ["", " ", "\n\t"])
+def test_an_empty_answer_is_refused_with_its_question(answer: str, chatml: Scribe) -> None:
+    with pytest.raises(DataError, match="empty answer to 'What is it"):
+        chatml.turn(QUESTION, answer)
+
+
+@pytest.mark.parametrize(("form", "opens"), [("$A", ()), ("<s> $A", (256,)), ("<s> $A </s>", (256,)), ("$A </s>", ())])
+@pytest.mark.parametrize("name", ["vicuna", "plain"])
+def test_the_beginning_of_sequence_is_written_once_and_no_end(
+    name: str, form: str, opens: tuple[int, ...], make_tokenizer: Callable, tokenizer: Any
+) -> None:
+    scribe, bare = Scribe(make_tokenizer(form), template_named(name)), Scribe(tokenizer, template_named(name))
+    assert scribe.opening == opens + bare.opening
+    assert scribe.turn(QUESTION, ANSWER) == bare.turn(QUESTION, ANSWER)
+
+
+def test_generated_tokens_are_read_up_to_the_closing(chatml: Scribe, tokenizer: Any) -> None:
+    said = list(chatml.turn(QUESTION, " a bus\n").answer)
+    assert chatml.read(said) == "a bus"
+    assert chatml.read([*said, *tokenizer("more")["input_ids"]]) == "a bus"
+    assert chatml.read(said[:-1]) == "a bus"
+    assert chatml.read([]) == chatml.read(said[-1:]) == ""
+
+
+def test_special_tokens_are_not_read(chatml: Scribe, tokenizer: Any) -> None:
+    assert chatml.read(tokenizer("</s>a<|im_start|>")["input_ids"]) == "a"
+
+
+def test_text_of_any_script_is_read_as_it_was_written(chatml: Scribe) -> None:
+    assert chatml.read(list(chatml.turn(QUESTION, "Öl, 水 and\ttab").answer)) == "Öl, 水 and\ttab"
+
+
+def test_a_closing_of_many_tokens_is_refused(tokenizer: Any) -> None:
+    with pytest.raises(DataError, match="template odd: '<end>' is not one token"):
+        Scribe(tokenizer, Template("odd", "", "", "", closing="<end>"))
+
+
+def test_a_closing_without_tokens_is_refused(tokenizer: Any) -> None:
+    with pytest.raises(DataError, match="template odd: its closing '' gives no token"):
+        Scribe(tokenizer, Template("odd", "", "", "", closing="", asks=False))
+
+
+def test_an_unknown_template_is_refused_with_those_allowed() -> None:
+    with pytest.raises(ParamsError, match="alpaca is unknown; allowed: plain, chatml, vicuna, phi"):
+        template_named("alpaca")

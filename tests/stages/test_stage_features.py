@@ -1,0 +1,76 @@
+"""The features stage encodes every picture once, or names the picture that cannot be read; nothing half is left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from stages.features import main
+from steering import layout
+from steering.data.features import Features
+from steering.data.shards import ImageArchive, write_images
+from steering.errors import DataError
+from steering.model.vision import VisionEncoder
+
+ENCODER = {"kind": "efficientnet_lite0", "config": {"image_size": 8}}
+OUT = layout.features("tiny", "pictures")
+
+
+class Colours(VisionEncoder):
+    """One visual token a picture: its mean colour."""
+
+    image_size, mean, std = 8, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.mean((2, 3)).unsqueeze(1)  # (n, 1, 3)
+
+
+@pytest.fixture
+def content(pictures, put_manifest, monkeypatch) -> dict[str, Any]:
+    folder = layout.vision_encoder("eye")
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    put_manifest(folder)
+    monkeypatch.setattr("steering.model.vision.load_encoder", lambda *_: Colours())
+    return {"world": "tiny", "dataset": "pictures", "name": "eye", "encoder": ENCODER}
+
+
+def test_every_picture_has_features(content):
+    main(content)
+    archive, features = ImageArchive(layout.dataset("tiny", "pictures")), Features(OUT)
+    red = features.of(archive.identity("train/0.png"))
+    assert torch.equal(red, torch.tensor([[1.0, 0.0, 0.0]]).half())
+    assert len({archive.identity(name) for name in archive.names()}) == 6
+
+
+def test_statistics_are_of_the_training_pictures(content):
+    main(content)
+    assert torch.allclose(Features(OUT).mean, torch.tensor([1.0, 128 / 255, 1.0]) / 3, atol=1e-3)
+
+
+@pytest.mark.parametrize("broken", [b"", b"GIF89a", "half"])
+def test_a_broken_picture_is_named_and_leaves_no_features(content, broken):
+    folder = layout.dataset("tiny", "pictures")
+    archive = ImageArchive(folder)
+    items = [(name, archive.read(name)) for name in archive.names()]
+    bad = items[1][1][:60] if broken == "half" else broken
+    write_images(folder, [items[0], ("train/1.png", bad), *items[2:]])
+    with pytest.raises(DataError, match=r"images\.tar: train/1\.png: not a readable picture"):
+        main(content)
+    assert list(OUT.parent.iterdir()) == []
+
+
+def test_a_cut_off_archive_names_the_picture_it_lacks(content):
+    path = layout.dataset("tiny", "pictures") / "images.tar"
+    entry = ImageArchive(path.parent)._entry("test/2.png")
+    path.write_bytes(path.read_bytes()[: entry[0] + 5])
+    with pytest.raises(DataError, match=r"images\.tar: test/2\.png: damaged \(5 of \d+ bytes"):
+        main(content)
+
+
+def test_damaged_weights_of_the_encoder_are_found_first(content):
+    (layout.vision_encoder("eye") / "model.safetensors").write_bytes(b"weighty")
+    with pytest.raises(DataError, match=r"model\.safetensors: damaged"):
+        main(content)

@@ -1,0 +1,49 @@
+"""The mixture stage writes the training conversations that its slice asks for, from the training split alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stages.mixture import main
+from steering import layout
+from steering.data.conversations import read
+
+OUT = layout.mixture("tiny", "mix")
+
+
+@pytest.fixture
+def content(pictures, benchmark) -> dict[str, Any]:
+    mixture = {"shares": {"pope": {"questions": 8, "per_picture": 3}}, "turns": 2, "seed": 0}
+    return {"world": "tiny", "name": "mix", "mixture": mixture, "benchmarks": {"pope": benchmark}}
+
+
+def test_shares_and_turns_are_kept(content, capsys):
+    main(content)
+    conversations = read(OUT)
+    assert sum(len(conversation.turns) for conversation in conversations) == 8
+    assert max(len(conversation.turns) for conversation in conversations) == 2
+    assert f"8 questions in {len(conversations)} conversations" in capsys.readouterr().out
+
+
+def test_pictures_are_of_the_training_split_and_named_with_their_data_set(content):
+    main(content)
+    assert {conversation.image.rsplit("/", 1)[0] for conversation in read(OUT)} == {"pictures/train"}
+
+
+def test_answers_are_the_targets_of_the_benchmark(content):
+    main(content)
+    for conversation in read(OUT):
+        for asked, said in conversation.turns:
+            assert asked.endswith("Answer the question using a single word or phrase.")
+            assert said == ("yes", "no")[int(asked.split("?")[0].split()[-1]) % 2]
+
+
+def test_the_same_slice_writes_the_same_bytes_and_another_seed_others(content):
+    main(content)
+    first = OUT.read_bytes()
+    main(content)
+    assert OUT.read_bytes() == first
+    main({**content, "mixture": {**content["mixture"], "seed": 1}})
+    assert OUT.read_bytes() != first

@@ -1,0 +1,119 @@
+"""Report and track read what the runs left on disk: one offline page, one table, and MLflow shown the same once."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from stages import report, track, tracking_database
+from steering import layout
+from steering.data.shards import write_images
+from steering.manifest import read_json, write_json
+
+ARMS = ("none", "mores_b")
+WORLD, DATA, SEED = "embedded", "icons", 0
+FOLDER = layout.experiment("table")
+
+
+@pytest.fixture(scope="module")
+def invented() -> ModuleType:
+    """The made-up experiment of the report's own tests."""
+    path = Path(__file__).resolve().parent.parent / "analyse" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("invented_experiment", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def put_run(invented: ModuleType, arm: str) -> None:
+    names = (WORLD, DATA, arm, SEED)
+    trained, outcome = layout.run(*names), layout.outcome(*names)
+    write_json(trained / "manifest.json", invented.manifest(arm, SEED))
+    write_json(trained / "adapter" / "adapter_base.json", {"method": arm})
+    (trained / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in invented.history(arm, SEED)))
+    write_json(outcome / "scores.json", [invented.score_file(arm, SEED, name) for name in invented.BENCHMARKS])
+    write_json(outcome / "attention.json", invented.attention(arm, SEED))
+    (outcome / "predictions").mkdir()
+    with (outcome / "predictions" / "predictions.jsonl").open("w", encoding="utf-8") as file:
+        for name in invented.BENCHMARKS:
+            for row in invented.predictions(arm, SEED, name):
+                file.write(json.dumps({"benchmark": name, "split": "test", "picture": row["image"], **row}) + "\n")
+
+
+def slice_of(invented: ModuleType) -> dict[str, Any]:
+    experiment = {"title": "A table", "question": "Which arm?", "world": WORLD, "data": DATA, "arms": list(ARMS)}
+    source = {"version": "1.0", "licence": "MIT", "attribution": "someone"}
+    return {
+        "name": "table",
+        "experiment": experiment | {"seeds": [SEED], "split": "test", "control": "none"},
+        "benchmarks": {name: {"dataset": "pictures"} for name in invented.BENCHMARKS},
+        "arms": {arm: {"method": invented.METHODS[arm]} for arm in ARMS},
+        "model": {
+            "language_model": {"name": "lm", "dtype": "float32"},
+            "vision_encoder": {"name": "eye", "tokens": 16},
+            "connector": "linear",
+            "template": "chatml",
+        },
+        "sources": {"wheel": source},
+        "runs": [{"world": WORLD, "data": DATA, "arm": arm, "seed": SEED} for arm in ARMS],
+    }
+
+
+@pytest.fixture(scope="module")
+def content(invented, tmp_path_factory) -> dict[str, Any]:
+    """The slice of an experiment whose runs are done and whose report is written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("project"))
+        names = sorted({row["image"] for row in invented.predictions("none", SEED, "icons-pope")})
+        shown = [(name, invented.picture("", name)) for name in names]
+        write_images(layout.dataset(WORLD, "pictures"), shown)
+        for arm in ARMS:
+            put_run(invented, arm)
+        content = slice_of(invented)
+        report.main(content)
+        yield content
+
+
+def test_the_report_is_one_page_that_loads_nothing_from_outside(content):
+    page = (FOLDER / "report.html").read_text(encoding="utf-8")
+    assert "A table" in page
+    loaded = re.findall(r"""(?:src|href)=["']?(?!data:|#)([^"'> ]+)|url\((?!["']?data:)([^)]+)\)""", page)
+    assert [found for found in loaded if "http" in "".join(found)] == []
+    assert not re.search(r"<(script|link|img|iframe)[^>]+https?://", page)
+
+
+def test_the_table_has_a_row_for_every_arm_and_benchmark(content, invented):
+    with (FOLDER / "table.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["arm"], row["benchmark"]) for row in rows} == {
+        (arm, name) for arm in ARMS for name in invented.BENCHMARKS
+    }
+
+
+def test_every_declared_output_is_written(content):
+    assert {"report.html", "table.csv", "table.md", "scores.png"} <= {path.name for path in FOLDER.iterdir()}
+
+
+def test_the_table_is_the_same_when_written_again(content):
+    before = {name: (FOLDER / name).read_bytes() for name in ("table.csv", "table.md")}
+    report.main(content)
+    assert {name: (FOLDER / name).read_bytes() for name in before} == before
+
+
+def test_tracking_twice_shows_the_same_runs(content, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    tracking_database.main(Path("mlflow.ready"))
+    track.main(content)
+    first = read_json(FOLDER / "tracked.json")
+    assert set(first["runs"]) == {f"{WORLD}/{DATA}/{arm}/seed{SEED}" for arm in ARMS}
+    track.main(content)
+    assert read_json(FOLDER / "tracked.json") == first

@@ -1,0 +1,296 @@
+"""params.yaml is checked as a whole: every fault with its path, what was found, what is allowed, all at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from steering.errors import ParamsError
+from steering.params import Params, load
+from steering.references import RULES
+
+ROOT = Path(__file__).resolve().parent.parent
+PARAMS = (ROOT / "params.yaml").read_text(encoding="utf-8")
+
+TINY = """
+default: table
+experiments:
+  table:
+    title: A table
+    question: Is it one?
+    world: small
+    data: mix
+    arms: [none, edit]
+    seeds: [0]
+    attention: {benchmark: shapes, questions: 2}
+arms:
+  none: {method: none}
+  edit: {method: mores, rank: 1, token_ratio: 0.5}
+worlds:
+  small:
+    language_model: lm
+    vision_encoder: eye
+    connector: linear
+    template: chatml
+    datasets: {pictures: {builder: easy_vqa, sources: [wheel]}}
+    benchmarks:
+      shapes: {form: vqa, dataset: pictures, ask: {questions: 2, per_picture: 1}, title: Shapes}
+    pretrain:
+      dataset: pictures
+      captions: captions.json
+      warm_start: {steps: 3, pictures: 2, learning_rate: 1e-3}
+      recipe: {steps: 1, conversations: 1, connector_learning_rate: 1e-3, method_learning_rate: 1e-3}
+    mixtures: {mix: {turns: 2, shares: {shapes: {questions: 2, per_picture: 1}}}}
+    tune: {steps: 5, conversations: 1, connector_learning_rate: 1e-3, method_learning_rate: 1e-3}
+language_models:
+  lm:
+    source: wheel
+    member: weights
+    config:
+      {model_type: llama, hidden_size: 8, num_hidden_layers: 4, num_attention_heads: 2, intermediate_size: 16,
+       vocab_size: 32}
+vision_encoders:
+  eye: {kind: efficientnet_lite0, source: wheel, member: weights, config: {image_size: 64}, tokens: 4, width: 16}
+sources:
+  wheel: {kind: pypi, package: p, version: "1.0", sha256: "%s", licence: MIT, attribution: someone}
+""" % ("0" * 64)
+
+Change = tuple[str, str]
+
+
+@pytest.fixture
+def loaded(tmp_path) -> Callable[..., Params]:
+    """The params of TINY after *changes*, each a text and what replaces its first occurrence."""
+
+    def loading(*changes: Change) -> Params:
+        text = TINY
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new, 1)
+        (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+        return load(tmp_path / "params.yaml")
+
+    return loading
+
+
+@pytest.fixture
+def faults(loaded) -> Callable[..., list[str]]:
+    def finding(*changes: Change) -> list[str]:
+        with pytest.raises(ParamsError) as caught:
+            loaded(*changes)
+        return [fault.split("params.yaml: ", 1)[1] for fault in caught.value.faults]
+
+    return finding
+
+
+def test_the_projects_own_params_are_valid():
+    params = load(ROOT / "params.yaml")
+    assert params.default in params.experiments
+    assert len(params.experiments) >= 2
+
+
+def test_the_tiny_params_are_valid(loaded):
+    assert loaded().worlds["small"].tune.steps == 5
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    with pytest.raises(ParamsError, match=r"nowhere\.yaml: no such file"):
+        load(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("rank: 1", "rnak: 1"), "arms.edit.rnak: unknown; allowed here: method, rank, token_ratio, layers"),
+        (("tune: {steps", "tune: {stesp"), "worlds.small.tune.stesp: unknown; allowed here: steps, conversations"),
+        (("arms: [none, edit]", "arms: [none, edti]"), "experiments.table.arms: edti is unknown; allowed: none, edit"),
+        (("world: small", "world: smal"), "experiments.table.world: smal is unknown; allowed: small"),
+        (("data: mix", "data: mxi"), "experiments.table.data: mxi is unknown; allowed: mix"),
+        (("default: table", "default: tabel"), "default: tabel is unknown; allowed: table"),
+        (("language_model: lm", "language_model: ml"), "worlds.small.language_model: ml is unknown; allowed: lm"),
+        (("{shapes: {questions", "{shape: {questions"), "worlds.small.mixtures.mix.shares: shape is unknown"),
+        (("sources: [wheel]", "sources: [weel]"), "worlds.small.datasets.pictures.sources: weel is unknown"),
+        (("      dataset: pictures", "      dataset: picture"), "worlds.small.pretrain.dataset: picture is unknown"),
+        (("builder: easy_vqa", "builder: easyvqa"), "worlds.small.datasets.pictures.builder: found 'easyvqa'"),
+    ],
+)
+def test_a_misspelling_names_its_path_what_is_allowed_and_the_nearest(faults, change, told):
+    found = next(fault for fault in faults(change) if fault.startswith(told))
+    old, new = (next(iter(set(re.findall(r"\w+", a)) - set(re.findall(r"\w+", b)))) for a, b in (change, change[::-1]))
+    assert new in found
+    assert found.endswith(f"(did you mean {old}?)") or old == "lm"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("rank: 1", "rank: 9"), "arms.edit.rank: 9 is above the hidden size; allowed 1..8"),
+        (("rank: 1", "rank: 0"), "arms.edit.rank: found 0; allowed: greater than or equal to 1"),
+        (("rank: 1", "rank: 1.5"), "arms.edit.rank: found 1.5; allowed: a valid integer"),
+        (("rank: 1", 'rank: "1"'), "arms.edit.rank: found '1'; allowed: a valid integer"),
+        (("rank: 1", "rank: true"), "arms.edit.rank: found True; allowed: a valid integer"),
+        (("token_ratio: 0.5", "token_ratio: 0"), "arms.edit.token_ratio: found 0; allowed: greater than 0"),
+        (
+            ("token_ratio: 0.5", "token_ratio: 1.5"),
+            "arms.edit.token_ratio: found 1.5; allowed: less than or equal to 1",
+        ),
+        (("token_ratio: 0.5", "token_ratio: .nan"), "arms.edit.token_ratio: found nan; allowed: a finite number"),
+        (("token_ratio: 0.5", "token_ratio: 0.2"), "arms.edit.token_ratio: 0.2 selects nothing of 4 visual tokens"),
+        (("rank: 1", "rank: 1, layers: [4]"), "arms.edit.layers: 4 outside the model; allowed 0..3"),
+        (("rank: 1", "rank: 1, layers: []"), "arms.edit.layers: empty; allowed 0..3"),
+        (("rank: 1", "rank: 1, layers: [1, 1]"), "arms.edit.layers: 1 more than once; allowed once each"),
+        (("steps: 5", "steps: 0"), "worlds.small.tune.steps: found 0; allowed: greater than or equal to 1"),
+        (("learning_rate: 1e-3}", "learning_rate: .inf}"), "worlds.small.pretrain.warm_start.learning_rate: found inf"),
+        (("seeds: [0]", "seeds: [0, 1, 0]"), "experiments.table.seeds: 0 is given twice; once is allowed"),
+        (("seeds: [0]", "seeds: []"), "experiments.table.seeds: found []; allowed: at least 1 item"),
+        (("seeds: [0]", "seeds: [-1]"), "experiments.table.seeds.0: found -1; allowed: greater than or equal to 0"),
+        (("[none, edit]", "[none, edit, edit]"), "experiments.table.arms: edit is given twice; once is allowed"),
+        (("[none, edit]", "[edit]"), "experiments.table.control: none is unknown; allowed: edit"),
+        (
+            ("hidden_size: 8, ", ""),
+            "language_models.lm.config.hidden_size: missing; needed here: model_type, hidden_size",
+        ),
+        (("hidden_size: 8", "hidden_size: wide"), "language_models.lm.config.hidden_size: found 'wide'; allowed: "),
+    ],
+)
+def test_a_value_out_of_range_names_the_range(faults, change, told):
+    assert any(fault.startswith(told) for fault in faults(change)), faults(change)
+
+
+def test_an_unknown_method_names_the_nearest(faults):
+    assert "arms.edit: method morse is unknown; allowed: none, lora, mores (did you mean mores?)" in faults(
+        ("method: mores", "method: morse")
+    )
+
+
+def test_all_faults_are_told_at_once_whatever_their_kind(faults):
+    found = faults(
+        ("arms: [none, edit]", "arms: [none, edti]"),  # a name that is nowhere
+        ("edit: {method: mores, rank: 1", "edit: {method: mores, rnk: 1"),  # a key that is nowhere
+        ("{steps: 5", "{steps: five"),  # a wrong type
+        ("form: vqa", "form: vqaa"),  # a wrong choice
+        ("world: small", "wrold: small"),  # a key that others depend on
+        ("default: table", "default: tables"),
+    )
+    assert sorted(fault.split(":")[0] for fault in found) == [
+        "arms.edit.rnk",
+        "default",
+        "experiments.table.arms",
+        "experiments.table.world",
+        "experiments.table.wrold",
+        "worlds.small.benchmarks.shapes.form",
+        "worlds.small.tune.steps",
+    ]
+
+
+def test_a_misspelt_key_hides_no_setting_that_does_not_fit_the_model(faults):
+    found = faults(("rank: 1", "rank: 9"), ("turns: 2", "trns: 2"))
+    assert "arms.edit.rank: 9 is above the hidden size; allowed 1..8 (in experiments.table, world small)" in found
+    assert any(fault.startswith("worlds.small.mixtures.mix.trns: unknown") for fault in found)
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_no_experiment_is_called_like_a_rule(faults, rule):
+    assert f"experiments.{rule}: {rule} is the name of a rule; allowed: any other name" in faults(
+        ("  table:", f"  {rule}:"), ("default: table", f"default: {rule}")
+    )
+
+
+def test_every_rule_of_the_workflow_is_a_reserved_name():
+    files = [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]
+    rules = {name for file in files for name in re.findall(r"^rule (\w+):", file.read_text(), re.MULTILINE)}
+    assert rules == RULES
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("  table:", "  runs:"), "experiments.runs: runs is the name of the folder of all runs"),
+        (
+            ("{pictures: {builder", "{features: {builder"),
+            "worlds.small.datasets.features: features is the name of a folder",
+        ),
+        (
+            ("{pictures: {builder", "{mixtures: {builder"),
+            "worlds.small.datasets.mixtures: mixtures is the name of a folder",
+        ),
+    ],
+)
+def test_no_name_falls_onto_a_folder_of_the_layout(faults, change, told):
+    assert any(fault.startswith(told) for fault in faults(change))
+
+
+def test_experiments_of_one_world_measure_attention_on_one_benchmark(faults):
+    more = (
+        "      other: {form: vqa, dataset: pictures, ask: {questions: 2, per_picture: 1}, title: Other}\n    pretrain:"
+    )
+    table = TINY[TINY.index("  table:") : TINY.index("arms:\n")]
+    second = table.replace("  table:", "  second:").replace("shapes", "other")
+    assert faults(("    pretrain:", more), ("arms:\n  none", second + "arms:\n  none")) == [
+        "experiments.second.attention.benchmark: other in world small; allowed: shapes, as in experiments.table"
+    ]
+
+
+EXTENDED = "  big:\n    extends: small\n    tune: {steps: 50}\nlanguage_models:"
+
+
+def test_a_world_extends_another_deeply(loaded):
+    worlds = loaded(("language_models:", EXTENDED)).worlds
+    assert worlds["big"].tune == worlds["small"].tune.model_copy(update={"steps": 50})
+    assert worlds["big"].benchmarks == worlds["small"].benchmarks
+    assert worlds["small"].tune.steps == 5
+
+
+def test_a_null_takes_away_what_the_base_gives(loaded):
+    taken = "  big:\n    extends: small\n    pretrain: {warm_start: null}\nlanguage_models:"
+    worlds = loaded(("language_models:", taken)).worlds
+    assert worlds["big"].pretrain.warm_start is None
+    assert worlds["small"].pretrain.warm_start is not None
+
+
+@pytest.mark.parametrize(
+    ("base", "hint"), [("smal", " (did you mean small?)"), ("big", " (did you mean big?)"), ("[x]", "")]
+)
+def test_extending_what_is_no_world_above_is_the_only_fault(faults, base, hint):
+    found = faults(("language_models:", EXTENDED.replace("extends: small", f"extends: {base}")))
+    shown = str(yaml.safe_load(base))
+    assert found == [f"worlds.big.extends: {shown} is no complete world above it{hint}"]
+
+
+def test_worlds_that_extend_each_other_are_refused(faults):
+    both = "  a: {extends: b}\n  b: {extends: a}\nlanguage_models:"
+    assert [fault.split(" is ")[0] for fault in faults(("language_models:", both))] == [
+        "worlds.a.extends: b",
+        "worlds.b.extends: a",
+    ]
+
+
+def test_a_fault_of_a_base_is_told_once(faults):
+    assert faults(("language_models:", EXTENDED), ("turns: 2", "turns: 0")) == [
+        "worlds.small.mixtures.mix.turns: found 0; allowed: greater than or equal to 1"
+    ]
+
+
+@pytest.mark.parametrize("section", ["default", "experiments", "arms", "worlds", "language_models", "sources"])
+@pytest.mark.parametrize("content", ["3", "[a]", "null", "{a: 1}", "{1: {}}", "{a: [b]}", '"text"'])
+def test_no_malformed_section_ends_in_a_traceback(tmp_path, section, content):
+    whole = yaml.safe_load(TINY) | {section: yaml.safe_load(content)}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
+    with pytest.raises(ParamsError, match=section):
+        load(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    "key", ["world", "data", "arms", "control", "seeds", "attention", "split", "title", "question", "extends"]
+)
+@pytest.mark.parametrize("content", [3, ["a"], {"a": 1}, None])
+def test_no_malformed_experiment_ends_in_a_traceback(tmp_path, key, content):
+    whole = yaml.safe_load(TINY)
+    whole["experiments"]["table"][key] = content
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
+    with pytest.raises(ParamsError, match=rf"experiments\.table\.{key}"):
+        load(tmp_path / "params.yaml")

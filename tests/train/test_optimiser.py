@@ -1,0 +1,76 @@
+"""Two learning rates, warm-up, and a cosine that ends at nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import cos, pi
+from typing import Any
+
+import pytest
+
+from steering.arms import LoraSettings, MoresSettings, NoneSettings
+from steering.train.optimiser import Recipe, build_optimiser, trainable
+
+RECIPE = Recipe(
+    steps=20,
+    conversations=4,
+    connector_learning_rate=2e-3,
+    method_learning_rate=5e-4,
+    warmup_ratio=0.2,
+    weight_decay=0.1,
+)
+
+
+def rates(optimiser: Any, schedule: Any, steps: int) -> list[list[float]]:
+    """The learning rates each update was made with, and those left at the end."""
+    seen = []
+    for _ in range(steps):
+        seen.append([group["lr"] for group in optimiser.param_groups])
+        optimiser.step()
+        schedule.step()
+    return [*seen, [group["lr"] for group in optimiser.param_groups]]
+
+
+@pytest.mark.parametrize("settings", [LoraSettings(rank=2), MoresSettings()], ids=lambda arm: arm.method)
+def test_connector_and_method_have_rates_of_their_own(settings: Any, make_model: Callable) -> None:
+    model = make_model(settings)
+    optimiser, _ = build_optimiser(model, RECIPE)
+    connector, method = optimiser.param_groups
+    assert (connector["initial_lr"], method["initial_lr"]) == (2e-3, 5e-4)
+    assert {id(p) for p in connector["params"]} == {id(p) for p in model.connector.parameters()}
+    own = [p for p in model.language_model.parameters() if p.requires_grad]
+    assert own
+    assert {id(p) for p in method["params"]} == {id(p) for p in own}
+
+
+def test_the_control_has_the_connector_alone(make_model: Callable) -> None:
+    model = make_model(NoneSettings())
+    optimiser, _ = build_optimiser(model, RECIPE)
+    assert [group["initial_lr"] for group in optimiser.param_groups] == [2e-3]
+    assert set(trainable(model)) == {f"connector.{name}" for name, _ in model.connector.named_parameters()}
+
+
+def test_frozen_weights_are_not_the_optimisers(make_model: Callable) -> None:
+    model = make_model(LoraSettings(rank=2))
+    held = {id(p) for group in build_optimiser(model, RECIPE)[0].param_groups for p in group["params"]}
+    assert held.isdisjoint(id(p) for p in model.parameters() if not p.requires_grad)
+
+
+def test_rates_warm_up_then_follow_a_cosine_to_zero(make_model: Callable) -> None:
+    optimiser, schedule = build_optimiser(make_model(LoraSettings(rank=2)), RECIPE)
+    seen = rates(optimiser, schedule, RECIPE.steps)
+    warm = [step / 4 for step in range(4)]
+    cosine = [(1 + cos(pi * step / 16)) / 2 for step in range(17)]
+    expected = [[2e-3 * factor, 5e-4 * factor] for factor in warm + cosine]
+    assert seen == [pytest.approx(pair, abs=1e-12) for pair in expected]
+    assert seen[-1] == [0, 0]
+
+
+def test_without_warm_up_the_first_rate_is_the_peak(make_model: Callable) -> None:
+    recipe = Recipe(steps=4, conversations=1, connector_learning_rate=1e-3, method_learning_rate=1e-3, warmup_ratio=0.0)
+    assert rates(*build_optimiser(make_model(), recipe), 1)[0] == [1e-3]
+
+
+def test_the_recipe_reaches_adamw(make_model: Callable) -> None:
+    group = build_optimiser(make_model(), RECIPE)[0].param_groups[0]
+    assert (group["weight_decay"], group["betas"]) == (0.1, (0.9, 0.999))
