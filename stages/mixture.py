@@ -16,7 +16,7 @@ def main(content: Slice) -> None:
             example.prompt,
             example.target,
         )
-        for name, benchmark in content["benchmarks"].items()
+        for name, benchmark in sorted(content["benchmarks"].items())
         for example in asked.draw(benchmark, "train", mixture["shares"][name], seed=mixture["seed"])
     ]
     conversations = group_by_picture(items, mixture["turns"], mixture["seed"])

@@ -52,7 +52,7 @@ def _questions(content: Slice, split: str) -> list:
     asked = Asked(content["world"])
     return [
         Question(name, example, asked.picture(benchmark, example), asked.group(benchmark, example))
-        for name, benchmark in content["benchmarks"].items()
+        for name, benchmark in sorted(content["benchmarks"].items())
         for example in asked.draw(benchmark, split, benchmark["ask"], seed=0)
     ]
 

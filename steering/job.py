@@ -46,9 +46,18 @@ def run_stage(main: Callable[[Slice], None], *, about: str) -> None:
     except SteeringError as error:
         sys.exit(_told(error))
     except (OSError, RuntimeError, SafetensorError) as error:
-        if not _disk_full(error):
+        if not (advice := _advice(error)):
             raise
-        sys.exit(_told(SteeringError(f"{_where(error)}: the disk is full; free some space, then run again")))
+        sys.exit(_told(SteeringError(f"{getattr(error, 'filename', None) or Path.cwd()}: {advice}")))
+
+
+def _advice(error: Exception) -> str | None:
+    """What a user can do about the machine's own refusal; None where *error* is something else."""
+    if _disk_full(error):
+        return "the disk is full; free some space, then run again"
+    refused = {errno.EACCES: "no permission", errno.EPERM: "no permission", errno.EROFS: "a read-only file system"}
+    reason = refused.get(getattr(error, "errno", 0) or 0)
+    return reason and f"{reason}; make it writable, then run again"
 
 
 def _disk_full(error: Exception) -> bool:
@@ -56,10 +65,6 @@ def _disk_full(error: Exception) -> bool:
     told = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
     written = "PytorchStreamWriter" in str(error) and shutil.disk_usage(Path.cwd()).free < 2**20
     return told or written
-
-
-def _where(error: Exception) -> Path | str:
-    return getattr(error, "filename", None) or Path.cwd()
 
 
 def _told(error: SteeringError) -> int:

@@ -53,9 +53,8 @@ class Plan:
         return list(self.world(world).datasets)
 
     def mixture_datasets(self, world: str, data: str) -> list[str]:
-        """Data sets whose questions are in the mixture, in the order of params.yaml."""
-        used = {self.world(world).benchmarks[name].dataset for name in self.world(world).mixtures[data].shares}
-        return [name for name in self.datasets_of(world) if name in used]
+        """Data sets whose questions are in the mixture."""
+        return sorted({self.world(world).benchmarks[name].dataset for name in self.world(world).mixtures[data].shares})
 
     # One slice per rule; the argument names are the rule's wildcards.
 

@@ -91,11 +91,11 @@ def test_the_report_is_one_page_that_loads_nothing_from_outside(content):
     assert not re.search(r"<(script|link|img|iframe)[^>]+https?://", page)
 
 
-def test_the_table_has_a_row_for_every_arm_and_benchmark(content, invented):
+def test_the_table_has_rows_for_every_arm_and_guesser(content, invented):
     with (FOLDER / "table.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {(row["arm"], row["benchmark"]) for row in rows} == {
-        (arm, name) for arm in ARMS for name in invented.BENCHMARKS
+        (arm, name) for arm in (*ARMS, "blind", "majority") for name in invented.BENCHMARKS
     }
 
 
