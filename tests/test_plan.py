@@ -151,7 +151,7 @@ def test_the_report_slice_lists_its_runs_arms_and_sources(planned):
 
 
 def test_a_mixture_needs_only_the_data_sets_of_its_shares(planned):
-    assert planned().mixture_datasets("small", "mix") == planned().datasets_of("small") == ["pictures", "flags"]
+    assert planned().mixture_datasets("small", "mix") == ["flags", "pictures"]
     plan = planned(replaced("          flags_sqa: {questions: 4, per_picture: 1}\n", ""))
     assert plan.mixture_datasets("small", "mix") == plan.tune("small", "mix", "low", 0)["datasets"] == ["pictures"]
 
@@ -178,3 +178,9 @@ def test_outcomes_are_one_path_a_run(planned):
     paths = list(outcomes(planned().runs("table"), "scores.json"))
     assert [str(path) for path in paths][2] == "results/runs/small/mix/low/seed0/scores.json"
     assert len(set(paths)) == 3
+
+
+def test_the_order_of_data_sets_reaches_no_run(planned):
+    lines = [line for line in TEXT.splitlines(keepends=True) if "builder:" in line]
+    swapped = planned(TEXT.replace("".join(lines), "".join(reversed(lines))))
+    assert swapped.tune("small", "mix", "low", 0) == planned().tune("small", "mix", "low", 0)
