@@ -59,8 +59,8 @@ def group_by_picture(items: Iterable[Item], turns_per_conversation: int, seed: i
     """Conversations of up to *turns_per_conversation* questions on the same picture, in a seeded order per picture.
 
     items: (image_key, image_name, question, answer); image_key is the picture's identity, and the first name met is
-    used. Pictures keep the order in which they come. Items without a picture (key None) become single turns, after
-    the others. Raises DataError for a number of turns below 1 or a picture without a name.
+    used. Pictures keep the order in which they come. Items without a picture (key None) share conversations likewise,
+    after the others. Raises DataError for a number of turns below 1 or a picture without a name.
     """
     if turns_per_conversation < 1:
         raise DataError(f"conversations: turns_per_conversation is {turns_per_conversation}; allowed is 1 or more")
@@ -70,7 +70,8 @@ def group_by_picture(items: Iterable[Item], turns_per_conversation: int, seed: i
         for key, pairs in turns.items()
         for part, chunk in enumerate(_chunks(pairs, turns_per_conversation, Random(f"{seed}/{key}")))
     ]
-    return grouped + [Conversation(f"text-{number}", None, (turn,)) for number, turn in enumerate(texts)]
+    chunks = _chunks(texts, turns_per_conversation, Random(f"{seed}/text"))
+    return grouped + [Conversation(f"text-{part}", None, chunk) for part, chunk in enumerate(chunks)]
 
 
 def _gathered(items: Iterable[Item]) -> tuple[dict[str, str], dict[str, list[Turn]], list[Turn]]:

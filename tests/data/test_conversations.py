@@ -153,9 +153,11 @@ def test_two_names_of_one_picture_are_one_picture():
     assert [(one.image, len(one.turns)) for one in grouped] == [("x.png", 2)]
 
 
-def test_text_only_questions_become_single_turns():
-    grouped = group_by_picture([(None, None, "q1", "a1"), (None, None, "q2", "a2")], 8, 0)
-    assert grouped == [Conversation("text-0", None, (("q1", "a1"),)), Conversation("text-1", None, (("q2", "a2"),))]
+def test_text_only_questions_share_conversations_without_a_picture():
+    items = [(None, None, f"q{number}", f"a{number}") for number in range(5)]
+    grouped = group_by_picture(items, 2, 0)
+    assert [(c.image, len(c.turns)) for c in grouped] == [(None, 2), (None, 2), (None, 1)]
+    assert sorted(turn for c in grouped for turn in c.turns) == [(q, a) for _, _, q, a in items]
 
 
 def test_no_turns_and_a_nameless_picture_are_refused():
