@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
-SNAKEMAKE := $(BIN)/snakemake --profile workflow/profiles/local
+SNAKEMAKE := $(BIN)/snakemake
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run smoke plan test check format lock ui record restore clean
