@@ -11,6 +11,13 @@ from markupsafe import Markup
 from steering.analyse import tables
 from steering.analyse.tables import Row
 
+VERDICTS = {
+    "higher": Markup("scores higher than {} on {}"),
+    "lower": Markup("scores lower than {} on {}"),
+    tables.UNCLEAR: Markup("is, corrected for many comparisons, not clearly apart from {} on {}"),
+    tables.NO_DIFFERENCE: Markup("shows no difference to {} on {}"),
+}
+
 
 class Experiment(Protocol):
     """What the sentences need to know of an experiment."""
@@ -49,14 +56,10 @@ def _said_of_differences(experiment: Experiment, differences: pd.DataFrame) -> l
 
 def _said_of_arm(arm: str, control: str, own: pd.DataFrame) -> Markup:
     parts = []
-    for way in ("higher", "lower"):
-        if (own["verdict"] == way).any():
-            where = _joined(_gap(row) for row in own[own["verdict"] == way].itertuples())
-            parts.append(Markup("scores {} than {} on {}").format(way, _bold(control), where))
-    silent = own[~own["verdict"].isin(["higher", "lower"])]
-    if len(silent):
-        where = _joined(_gap(row) for row in silent.itertuples())
-        parts.append(Markup("shows no difference to {} on {}").format(_bold(control), where))
+    for verdict, words in VERDICTS.items():
+        gaps = [_gap(row) for row in own[own["verdict"] == verdict].itertuples()]
+        if gaps:
+            parts.append(words.format(_bold(control), _joined(gaps)))
     return Markup("{} {}.").format(_bold(arm), Markup("; it ").join(parts))
 
 

@@ -28,6 +28,7 @@ BASELINES = ("blind", "majority")
 ALL = "all"
 LEVEL = 0.05  # of Holm's family of all differences shown together
 NO_DIFFERENCE = "no difference shown"
+UNCLEAR = "unclear: does not survive the correction for many comparisons"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def verdict(low: float, high: float, p_holm: float) -> str:
     if math.isnan(low) or low <= 0 <= high:
         return NO_DIFFERENCE
     if not p_holm < LEVEL:
-        return "unclear: does not survive the correction for many comparisons"
+        return UNCLEAR
     return "higher" if low > 0 else "lower"
 
 
