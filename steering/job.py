@@ -61,10 +61,8 @@ def _advice(error: Exception) -> str | None:
 
 
 def _disk_full(error: Exception) -> bool:
-    """safetensors and torch tell a full disk in words of their own, torch without its reason."""
-    told = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-    written = "PytorchStreamWriter" in str(error) and shutil.disk_usage(Path.cwd()).free < 2**20
-    return told or written
+    """safetensors tells a full disk in words of its own."""
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
 
 
 def _told(error: SteeringError) -> int:

@@ -6,11 +6,13 @@ written beside its place, flushed to disk and renamed; the newest one whose chec
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -44,7 +46,7 @@ class CheckpointStore:
         )
         plan = {key: value for key, value in schedule.state_dict().items() if key != "lr_lambdas"}
         state = {"step": step, "optimiser": optimiser.state_dict(), "schedule": plan}
-        torch.save(state, aside / "optimiser.pt")
+        (aside / "optimiser.pt").write_bytes(_bytes(state))
         sums = {path.name: sha256_file(path) for path in sorted(aside.iterdir())}
         (aside / "checksums.json").write_text(json.dumps(sums))
         flush_to_disk(aside)
@@ -89,6 +91,13 @@ class CheckpointStore:
         state = torch.load(folder / "optimiser.pt", weights_only=True)
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict({"lr_lambdas": [None] * len(schedule.lr_lambdas), **state["schedule"]})
+
+
+def _bytes(state: dict[str, Any]) -> bytes:
+    """*state* as torch.save writes it; in memory, since torch's own file writer does not say that a disk is full."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
 
 
 def _fault(folder: Path) -> str | None:
