@@ -31,7 +31,7 @@ rule all:
         experiment_files(PARAMS.default),
 
 
-for name in PARAMS.experiments:
+for name in PLAN.runnable():
 
     rule:
         name:

@@ -44,8 +44,15 @@ class Plan:
     def experiment(self, name: str) -> Experiment:
         return self.params.experiments[name]
 
+    def runnable(self) -> list[str]:
+        """Experiments whose world has data; the others can be sized only."""
+        return [name for name, wanted in self.params.experiments.items() if wanted.data]
+
     def runs(self, experiment: str) -> list[Run]:
+        """The runs an experiment needs; none where its world has no data yet."""
         wanted = self.experiment(experiment)
+        if wanted.data is None:
+            return []
         return [Run(wanted.world, wanted.data, arm, seed) for arm in wanted.arms for seed in wanted.seeds]
 
     def datasets_of(self, world: str) -> list[str]:
@@ -90,9 +97,16 @@ class Plan:
             "seed": seed,
             **self._model(world),
             "settings": self._dump(self.params.arms[arm]),
-            "recipe": self._dump(self.world(world).tune),
+            "recipe": self.recipe(world, arm),
             "datasets": self.mixture_datasets(world, data),
         }
+
+    def recipe(self, world: str, arm: str) -> Slice:
+        """The tuning recipe with the learning rate of the arm's own method."""
+        recipe, method = self.world(world).tune, self.params.arms[arm].method
+        rate = recipe.method_learning_rates.get(method, recipe.method_learning_rate)
+        rest = {k: v for k, v in self._dump(recipe).items() if k != "method_learning_rates"}
+        return rest | {"method_learning_rate": rate}
 
     def predict(self, world: str, data: str, arm: str, seed: int) -> Slice:
         asked = {
@@ -132,7 +146,8 @@ class Plan:
 
     def _model(self, world: str) -> Slice:
         chosen = self.world(world)
-        return {
+        settings = {"connector_settings": chosen.connector_settings} if chosen.connector_settings else {}
+        return settings | {
             "language_model": self._dump(self.params.language_models[chosen.language_model])
             | {"name": chosen.language_model},
             "vision_encoder": self._dump(self.params.vision_encoders[chosen.vision_encoder])
@@ -149,16 +164,17 @@ class Plan:
 
     def _attention(self, world: str) -> Slice:
         """One measurement per world serves all its experiments: the largest that any of them asks for."""
-        wanted = [e.attention for e in self.params.experiments.values() if e.world == world]
+        wanted = [e.attention for e in self.params.experiments.values() if e.world == world and e.attention]
         largest = max(wanted, key=lambda attention: attention.questions)
         return {"benchmark": largest.benchmark, "questions": largest.questions}
 
     def _sources(self, world: World) -> set[str]:
         used = {source for dataset in world.datasets.values() for source in dataset.sources}
-        return used | {
-            self.params.language_models[world.language_model].source,
-            self.params.vision_encoders[world.vision_encoder].source,
-        }
+        models = (
+            self.params.language_models[world.language_model],
+            self.params.vision_encoders[world.vision_encoder],
+        )
+        return used | {model.source for model in models if model.source}
 
     def _benchmark(self, benchmark: Benchmark) -> Slice:
         return {key: value for key, value in self._dump(benchmark).items() if key not in ("ask", "title")}

@@ -74,11 +74,23 @@ def _experiment_faults(where: str, name: str, experiment: Any, raw: dict[str, An
     yield from _known(f"{where}.world", lookup(experiment, "world"), raw.get("worlds"))
     yield from _known(f"{where}.arms", arms, raw.get("arms"))
     yield from _known(f"{where}.control", "none" if control is None else control, arms)
-    yield from _known(f"{where}.data", lookup(experiment, "data"), lookup(world, "mixtures"))
+    yield from _data_faults(where, experiment, world)
     benchmark = lookup(experiment, "attention", "benchmark")
     yield from _known(f"{where}.attention.benchmark", benchmark, lookup(world, "benchmarks"))
     for field in ("arms", "seeds"):
         yield from _once(f"{where}.{field}", lookup(experiment, field))
+
+
+def _data_faults(where: str, experiment: Any, world: Any) -> Iterator[str]:
+    """What an experiment needs of its world as soon as it names data; without, it is sized only."""
+    data = lookup(experiment, "data")
+    if data is None or not isinstance(world, dict):
+        return
+    yield from _known(f"{where}.data", data, lookup(world, "mixtures") or {})
+    if lookup(experiment, "attention") is None:
+        yield f"{where}.attention: missing; needed where data is named: benchmark, questions"
+    if lookup(world, "pretrain") is None:
+        yield f"{where}.data: {data} in world {experiment['world']}, which has no pretrain; allowed: no data, to size it"
 
 
 def _attention_faults(raw: dict[str, Any]) -> Iterator[str]:

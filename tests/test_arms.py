@@ -17,6 +17,7 @@ from steering.arms import (
     MoresSettings,
     NoneSettings,
     Schedule,
+    VisionShape,
     steered_layers,
 )
 from steering.errors import ParamsError
@@ -39,6 +40,7 @@ def shape(
 PHI_2 = shape("phi", hidden=2560, layers=32, ffn=10240, heads=32, kv_heads=32, vocabulary=51200)
 VICUNA_7B = shape("llama", hidden=4096, layers=32, ffn=11008, heads=32, kv_heads=32, vocabulary=32000)
 VICUNA_13B = shape("llama", hidden=5120, layers=40, ffn=13824, heads=40, kv_heads=40, vocabulary=32000)
+VISION = VisionShape(tokens=16, width=1280)
 SMALL = shape("llama", hidden=576, layers=30, ffn=1536, heads=9, kv_heads=3, vocabulary=49152)
 
 
@@ -46,25 +48,27 @@ SMALL = shape("llama", hidden=576, layers=30, ffn=1536, heads=9, kv_heads=3, voc
     ("model", "count"), [(PHI_2, 188_743_680), (VICUNA_7B, 319_815_680), (VICUNA_13B, 500_695_040)]
 )
 def test_lora_counts_are_the_papers(model: LanguageShape, count: int) -> None:
-    assert LoraSettings().trainable(model) == count
+    assert LoraSettings().trainable(model, VISION) == count
 
 
 @pytest.mark.parametrize(("model", "count"), [(PHI_2, 163_872), (VICUNA_7B, 262_176), (VICUNA_13B, 409_640)])
 def test_mores_counts_are_the_papers(model: LanguageShape, count: int) -> None:
-    assert MoresSettings().trainable(model) == count
+    assert MoresSettings().trainable(model, VISION) == count
 
 
 @pytest.mark.parametrize(("rank", "count"), [(2, 327_744), (4, 655_488), (8, 1_310_976)])
 def test_mores_count_grows_with_the_rank(rank: int, count: int) -> None:
-    assert MoresSettings(rank=rank).trainable(PHI_2) == count
+    assert MoresSettings(rank=rank).trainable(PHI_2, VISION) == count
 
 
 def test_none_trains_nothing() -> None:
-    assert NoneSettings().trainable(PHI_2) == 0
+    assert NoneSettings().trainable(PHI_2, VISION) == 0
 
 
 def test_named_targets_count_grouped_query_widths() -> None:
-    assert LoraSettings(rank=2, targets=["q_proj", "k_proj"]).trainable(SMALL) == 30 * 2 * (576 + 576 + 576 + 192)
+    assert LoraSettings(rank=2, targets=["q_proj", "k_proj"]).trainable(SMALL, VISION) == 30 * 2 * (
+        576 + 576 + 576 + 192
+    )
 
 
 def test_schedules_of_32_layers_are_the_papers() -> None:
@@ -120,41 +124,41 @@ def test_a_schedule_that_selects_nothing_is_refused() -> None:
 
 def test_good_arms_have_no_faults() -> None:
     for arm in (NoneSettings(), LoraSettings(), LoraSettings(targets=["q_proj"]), MoresSettings(layers=[0, 29])):
-        assert arm.faults(SMALL, 16) == []
+        assert arm.faults(SMALL, VISION) == []
 
 
 def test_a_rank_above_the_hidden_size_is_a_fault() -> None:
     for arm in (LoraSettings(rank=600), MoresSettings(rank=600)):
-        assert arm.faults(SMALL, 16) == ["rank: 600 is above the hidden size; allowed 1..576"]
+        assert arm.faults(SMALL, VISION) == ["rank: 600 is above the hidden size; allowed 1..576"]
 
 
 def test_a_ratio_of_less_than_one_token_is_a_fault() -> None:
     said = (
         "token_ratio: 0.05 selects nothing of 16 visual tokens; allowed 0.0625..1, or 0.01 for the first 4 and last 5"
     )
-    assert MoresSettings(token_ratio=0.05).faults(SMALL, 16) == [said]
-    assert MoresSettings(token_ratio=0.0625).faults(SMALL, 16) == []
-    assert MoresSettings(token_ratio=0.01).faults(SMALL, 16) == []
+    assert MoresSettings(token_ratio=0.05).faults(SMALL, VISION) == [said]
+    assert MoresSettings(token_ratio=0.0625).faults(SMALL, VISION) == []
+    assert MoresSettings(token_ratio=0.01).faults(SMALL, VISION) == []
 
 
 def test_unknown_lora_targets_are_faults() -> None:
-    faults = LoraSettings(targets=["q_proj", "fc1", "down_prj", "q_proj"]).faults(SMALL, 16)
+    faults = LoraSettings(targets=["q_proj", "fc1", "down_prj", "q_proj"]).faults(SMALL, VISION)
     assert faults[0].startswith("targets: fc1 is unknown; allowed all-linear or some of q_proj")
     assert faults[1].endswith("(did you mean down_proj?)")
     assert faults[2] == "targets: q_proj more than once; allowed once each"
-    assert LoraSettings(targets=["fc1"]).faults(PHI_2, 16) == []
-    assert LoraSettings(targets=[]).faults(SMALL, 16)[0].startswith("targets: empty")
+    assert LoraSettings(targets=["fc1"]).faults(PHI_2, VISION) == []
+    assert LoraSettings(targets=[]).faults(SMALL, VISION)[0].startswith("targets: empty")
 
 
 def test_all_faults_of_an_arm_come_at_once() -> None:
     arm = MoresSettings(rank=600, token_ratio=0.001, layers=[40, 40])
-    assert [fault.split(":")[0] for fault in arm.faults(SMALL, 16)] == ["rank", "token_ratio", "layers", "layers"]
+    assert [fault.split(":")[0] for fault in arm.faults(SMALL, VISION)] == ["rank", "token_ratio", "layers", "layers"]
 
 
 def test_the_last_output_edit_is_dead() -> None:
-    assert MoresSettings().dead(SMALL) == 2 * 576 + 1
-    assert MoresSettings(placement="input").dead(SMALL) == 0
-    assert MoresSettings(layers="shallow").dead(SMALL) == 0
+    assert MoresSettings().dead(SMALL, VISION) == 2 * 576 + 1
+    assert MoresSettings(placement="input").dead(SMALL, VISION) == 0
+    assert MoresSettings(layers="shallow").dead(SMALL, VISION) == 0
 
 
 def test_the_method_tells_the_arm() -> None:

@@ -38,7 +38,7 @@ LIGHT = [
 LIGHT_STAGES = ["fetch", "dataset", "mixture", "score", "report", "track", "tracking_database", "tune", "predict"]
 
 # room -> the rooms below it; every room may import the ground
-GROUND = {"errors", "arms", "params", "plan", "layout", "manifest", "progress", "metrics_log", "__init__"}
+GROUND = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "progress", "metrics_log", "__init__"}
 ROOMS = {
     "data": {"model"},
     "model": {"data"},
@@ -50,7 +50,7 @@ ROOMS = {
     "job": set(),
     "tracking": set(),
 }
-PLANNERS = {"errors", "arms", "params", "plan", "layout", "manifest", "faults", "yaml_strict", "references"}
+PLANNERS = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "faults", "yaml_strict", "references"}
 
 IMPORT_EACH = """
 import importlib, json, sys

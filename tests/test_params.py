@@ -105,7 +105,7 @@ def test_a_missing_file_is_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (("rank: 1", "rnak: 1"), "arms.edit.rnak: unknown; allowed here: method, rank, token_ratio, layers"),
+        (("rank: 1", "rnak: 1"), "arms.edit.rnak: unknown; allowed here: method, rank, token_ratio, tokens, layers"),
         (("tune: {steps", "tune: {stesp"), "worlds.small.tune.stesp: unknown; allowed here: steps, conversations"),
         (("arms: [none, edit]", "arms: [none, edti]"), "experiments.table.arms: edti is unknown; allowed: none, edit"),
         (("world: small", "world: smal"), "experiments.table.world: smal is unknown; allowed: small"),
@@ -162,8 +162,9 @@ def test_a_value_out_of_range_names_the_range(faults, change, told):
 
 
 def test_an_unknown_method_names_the_nearest(faults):
-    assert "arms.edit: method morse is unknown; allowed: none, lora, mores (did you mean mores?)" in faults(
-        ("method: mores", "method: morse")
+    assert (
+        "arms.edit: method morse is unknown; allowed: none, full, lora, adapter, oft, ia3, mores, mrt, loreft (did you mean mores?)"
+        in faults(("method: mores", "method: morse"))
     )
 
 
@@ -284,13 +285,32 @@ def test_no_malformed_section_ends_in_a_traceback(tmp_path, section, content):
         load(tmp_path / "params.yaml")
 
 
-@pytest.mark.parametrize(
-    "key", ["world", "data", "arms", "control", "seeds", "attention", "split", "title", "question", "extends"]
-)
-@pytest.mark.parametrize("content", [3, ["a"], {"a": 1}, None])
+EXPERIMENT_KEYS = ["world", "data", "arms", "control", "seeds", "attention", "split", "title", "question", "extends"]
+MALFORMED = [(key, content) for key in EXPERIMENT_KEYS for content in (3, ["a"], {"a": 1}, None)]
+MALFORMED.remove(("data", None))  # without data an experiment is sized only
+
+
+@pytest.mark.parametrize(("key", "content"), MALFORMED)
 def test_no_malformed_experiment_ends_in_a_traceback(tmp_path, key, content):
     whole = yaml.safe_load(TINY)
     whole["experiments"]["table"][key] = content
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
     with pytest.raises(ParamsError, match=rf"experiments\.table\.{key}"):
         load(tmp_path / "params.yaml")
+
+
+def test_an_experiment_without_data_needs_no_attention(tmp_path):
+    whole = yaml.safe_load(TINY)
+    del whole["experiments"]["table"]["data"], whole["experiments"]["table"]["attention"]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
+    assert load(tmp_path / "params.yaml").experiments["table"].data is None
+
+
+def test_an_experiment_with_data_needs_attention_and_a_pretrained_connector(tmp_path):
+    whole = yaml.safe_load(TINY)
+    del whole["experiments"]["table"]["attention"], whole["worlds"]["small"]["pretrain"]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
+    with pytest.raises(ParamsError) as caught:
+        load(tmp_path / "params.yaml")
+    assert "experiments.table.attention: missing" in str(caught.value)
+    assert "experiments.table.data: mix in world small, which has no pretrain" in str(caught.value)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from steering.arms import LoraSettings, MoresSettings, NoneSettings
+from steering.arms import Settings
 from steering.errors import ParamsError, nearest
 from steering.methods import lora, mores, none
 from steering.methods.mores import MoReSConfig, MoReSModel, SteeredLayer
@@ -22,12 +22,12 @@ METHODS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def attach(language_model: nn.Module, settings: NoneSettings | LoraSettings | MoresSettings, *, seed: int) -> nn.Module:
+def attach(language_model: nn.Module, settings: Settings, *, seed: int) -> nn.Module:
     """*language_model* adapted in place by the method of *settings*; only the method's own parameters are trainable.
 
     The starting values follow from *seed* alone. Raises ParamsError for a method that METHODS lacks.
     """
-    method = settings.method
+    method: str = settings.method  # type: ignore[attr-defined]
     if method not in METHODS:
         raise ParamsError([f"method: {method} is unknown; allowed {', '.join(METHODS)}{nearest(method, METHODS)}"])
     return METHODS[method](language_model, settings, seed=seed)

@@ -231,7 +231,7 @@ def decoder_layers(model: Any) -> tuple[str, nn.ModuleList]:
 
 def attach(language_model: nn.Module, settings: MoresSettings, *, seed: int) -> PeftModel:
     """The steered *language_model*, changed in place; the starting values follow from *seed*."""
-    config = MoReSConfig(task_type="CAUSAL_LM", **settings.model_dump(exclude={"method"}))
+    config = MoReSConfig(task_type="CAUSAL_LM", **settings.model_dump(exclude={"method", "tied", "tokens"}))
     return seeded_peft_model(language_model, config, seed=seed)
 
 

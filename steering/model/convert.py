@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from steering.data.sources import read_member
 from steering.errors import ParamsError
-from steering.model.language import DTYPES, language_shape
+from steering.model.language import DTYPES
 from steering.model.vision import EfficientNetLite0, build_encoder
 
 # what the loader notes about the file it read, which a fresh model must not carry
@@ -49,7 +49,6 @@ def _check_config(found: Any, told: Mapping[str, Any], *, where: str) -> None:
     ]
     if faults:
         raise ParamsError(faults)
-    language_shape(found)
 
 
 def convert_encoder(wheel: Path, encoder: Mapping[str, Any], out: Path) -> None:

@@ -10,22 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from steering.arms import LanguageShape
-
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-def language_shape(config: Any) -> LanguageShape:
-    """The sizes that closed-form parameter counts need, from a transformers config."""
-    return LanguageShape(
-        family="phi" if config.model_type == "phi" else "llama",
-        hidden=config.hidden_size,
-        layers=config.num_hidden_layers,
-        ffn=config.intermediate_size,
-        heads=config.num_attention_heads,
-        kv_heads=getattr(config, "num_key_value_heads", None) or config.num_attention_heads,
-        vocabulary=config.vocab_size,
-    )
 
 
 def build_language_model(config: dict[str, Any], *, dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from steering.arms import LanguageShape, LoraSettings, MoresSettings, NoneSettings
+from steering.arms import LanguageShape, LoraSettings, MoresSettings, NoneSettings, VisionShape
 from steering.errors import ParamsError
 from steering.methods import METHODS, attach
 from steering.methods.adapters import save_adapter
@@ -28,6 +28,7 @@ ARMS: dict[str, Any] = {
     "mores_input": MoresSettings(rank=2, token_ratio=1.0, placement="input", layers=[1, 3]),
 }
 FAMILIES = ("llama", "phi")
+VISION = VisionShape(tokens=576, width=1024)
 TUNED = [name for name in ARMS if name != "none"]
 both = pytest.mark.parametrize("family", FAMILIES)
 every = pytest.mark.parametrize("arm", ARMS)
@@ -96,26 +97,16 @@ def test_counts_are_the_closed_form_at_full_size(sizes: dict[str, Any], arm: Any
     config = AutoConfig.for_model(**sizes)
     with torch.device("meta"):
         model = attach(AutoModelForCausalLM.from_config(config), arm, seed=0)
-    shape = LanguageShape(
-        family=sizes["model_type"],
-        hidden=config.hidden_size,
-        layers=config.num_hidden_layers,
-        ffn=config.intermediate_size,
-        heads=config.num_attention_heads,
-        kv_heads=config.num_attention_heads,
-        vocabulary=config.vocab_size,
-    )
-    assert sum(parameter.numel() for parameter in trainable(model).values()) == arm.trainable(shape) == count
+    shape = LanguageShape.of(config)
+    assert sum(parameter.numel() for parameter in trainable(model).values()) == arm.trainable(shape, VISION) == count
 
 
 @both
 @tuned
 def test_small_counts_are_the_closed_form(arm: str, family: str, tiny: Callable) -> None:
-    shape = LanguageShape(
-        family=family, hidden=64, layers=4, ffn=96, heads=4, kv_heads=2 if family == "llama" else 4, vocabulary=100
-    )
     model = attach(tiny(family), ARMS[arm], seed=0)
-    assert sum(parameter.numel() for parameter in trainable(model).values()) == ARMS[arm].trainable(shape)
+    shape = LanguageShape.of(model.config)
+    assert sum(parameter.numel() for parameter in trainable(model).values()) == ARMS[arm].trainable(shape, VISION)
 
 
 @tuned

@@ -14,7 +14,7 @@ rule connector:
         CONNECTOR / "metrics.jsonl",
     log:
         "logs/connector/{world}.log",
-    threads: threads_of
+    threads: lambda w: PARAMS.worlds[w.world].pretrain.threads
     resources:
         gpu=lambda w: PARAMS.worlds[w.world].gpus,
     params:

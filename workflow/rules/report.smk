@@ -10,7 +10,7 @@ rule report:
     log:
         "logs/report/{experiment}.log",
     wildcard_constraints:
-        experiment="|".join(PARAMS.experiments),
+        experiment="|".join(PLAN.runnable()),
     params:
         slice=slice_of("report"),
     shell:

@@ -20,7 +20,7 @@ rule track:
     log:
         "logs/track/{experiment}.log",
     wildcard_constraints:
-        experiment="|".join(PARAMS.experiments),
+        experiment="|".join(PLAN.runnable()),
     params:
         slice=slice_of("report"),
     shell:

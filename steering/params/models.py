@@ -1,0 +1,96 @@
+"""The parts a world is made of, as params.yaml tells them: sources, language models, vision encoders."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from steering.arms import LanguageShape, VisionShape
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+
+
+def absent(value: Any) -> bool:
+    return value is None
+
+
+def nothing(value: Any) -> bool:
+    return not value
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Source(Part):
+    """Something fetched by name, version and checksum."""
+
+    kind: Literal["pypi"]
+    package: str
+    version: str
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    licence: str
+    attribution: str
+
+
+class LanguageConfig(BaseModel):
+    """transformers' configuration: the sizes that parameter counts need, and whatever else transformers takes."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    model_type: Literal["phi", "llama", "qwen2", "qwen3", "gemma", "gemma2", "stablelm"]
+    hidden_size: int = Field(ge=1)
+    num_hidden_layers: int = Field(ge=1)
+    num_attention_heads: int = Field(ge=1)
+    num_key_value_heads: int | None = Field(None, ge=1, exclude_if=absent)
+    intermediate_size: int = Field(ge=1)
+    vocab_size: int = Field(ge=1)
+
+
+class LanguageModel(Part):
+    """A causal LM: where its weights are and its transformers config; `attention` is transformers' name.
+
+    quantise: "4bit" loads the frozen weights in NF4 through bitsandbytes, on a GPU.
+    """
+
+    source: Name | None = None
+    member: str | None = None
+    config: LanguageConfig
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    attention: Literal["eager", "sdpa"] = "sdpa"
+    quantise: Literal["4bit"] | None = Field(None, exclude_if=absent)
+
+    @property
+    def shape(self) -> LanguageShape:
+        return LanguageShape.of(self.config)
+
+
+EncoderKind = Literal["efficientnet_lite0", "clip", "siglip", "dinov2", "side_by_side"]
+
+EFFICIENTNET_LITE0 = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 320)
+"""Channels behind each block."""
+
+
+class VisionEncoder(Part):
+    """A vision encoder; `tokens` visual tokens per picture, each `width` features wide.
+
+    parts: the encoders that stand side by side; each gives as many tokens, their features are joined.
+    """
+
+    kind: EncoderKind
+    source: Name | None = None
+    member: str | None = None
+    config: dict[str, Any] = {}
+    parts: list[Name] = Field([], exclude_if=nothing)
+    tokens: int = Field(ge=1)
+    width: int = Field(ge=1)
+
+    @property
+    def shape(self) -> VisionShape:
+        """Sizes for parameter counts; encoders side by side have no layers in common, so none."""
+        if self.kind == "efficientnet_lite0":
+            layers = EFFICIENTNET_LITE0
+        else:
+            layers = (self.config.get("hidden_size", self.width),) * self.config.get("num_hidden_layers", 0)
+        return VisionShape(tokens=self.tokens, width=self.width, layers=layers)

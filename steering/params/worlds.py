@@ -1,0 +1,134 @@
+"""Worlds and experiments, as params.yaml tells them: data, benchmarks, recipes, and which arms are compared."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from steering.params.models import Name, Part, nothing
+
+MethodName = Literal["none", "full", "lora", "adapter", "oft", "ia3", "mores", "mrt", "loreft"]
+
+
+class Dataset(Part):
+    """A data set and the builder that writes its official files from sources."""
+
+    builder: Literal["icons", "easy_vqa", "countries"]
+    sources: list[Name]
+    settings: dict[str, int] = {}
+
+
+class Share(Part):
+    """How many questions are drawn, and at most how many about one picture; the same pictures serve all shares."""
+
+    questions: int = Field(ge=1)
+    per_picture: int = Field(ge=1)
+
+
+class Benchmark(Part):
+    """A benchmark: the form of its files, where they are, and the share of a split that is asked.
+
+    `instruction` false asks without the official sentence on how to answer ("Answer the question using a single word
+    or phrase."), in training and testing alike: half the tokens, and another protocol.
+    """
+
+    form: Literal["vqa", "pope", "iconqa", "scienceqa", "mmlu"]
+    dataset: Name
+    folder: str = "."
+    subset: str | None = None
+    instruction: bool = True
+    ask: Share
+    title: str
+
+
+class Recipe(Part):
+    """One training stage; see steering.train.optimiser.Recipe.
+
+    method_learning_rates: methods that take another rate than method_learning_rate.
+    encoder_layers: how many of the vision encoder's last layers are trained, at encoder_learning_rate.
+    """
+
+    steps: int = Field(ge=1)
+    conversations: int = Field(ge=1)
+    connector_learning_rate: float = Field(gt=0)
+    method_learning_rate: float = Field(gt=0)
+    method_learning_rates: dict[MethodName, Annotated[float, Field(gt=0)]] = Field({}, exclude_if=nothing)
+    freeze_connector: bool = Field(False, exclude_if=nothing)
+    encoder_layers: Annotated[int, Field(ge=0)] | Literal["all"] = Field(0, exclude_if=nothing)
+    encoder_learning_rate: float | None = Field(None, gt=0, exclude_if=nothing)
+    warmup_ratio: float = Field(0.03, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    clip_norm: float = Field(1.0, gt=0)
+    independent_turns: bool = True
+    checkpoint_every: int = Field(50, ge=1)
+
+
+class WarmStart(Part):
+    """Steps without the language model that bring visual tokens near the words of their captions."""
+
+    steps: int = Field(ge=1)
+    pictures: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+
+
+class Pretrain(Part):
+    """Connector pretraining on captions: the language model frozen, the connector trained."""
+
+    dataset: Name
+    captions: str
+    template: Literal["plain"] = "plain"
+    seed: int = 0
+    threads: int = Field(2, ge=1)
+    warm_start: WarmStart | None = None
+    recipe: Recipe
+
+
+class Mixture(Part):
+    """Training conversations: a share of each benchmark's training split, up to `turns` questions a conversation."""
+
+    shares: dict[Name, Share]
+    turns: int = Field(ge=1)
+    seed: int = 0
+
+
+class World(Part):
+    """A model, its data sets, its benchmarks and its budget; without data it can be sized, not run.
+
+    text_tokens: text positions of a typical conversation, by which a plan estimates cost; nothing is cut to it.
+    """
+
+    language_model: Name
+    vision_encoder: Name
+    connector: Literal["identity", "linear", "mlp2_gelu", "mlp2_norm", "resampler", "qformer"]
+    connector_settings: dict[str, int] = {}
+    template: Literal["chatml", "vicuna", "phi"]
+    datasets: dict[Name, Dataset] = {}
+    benchmarks: dict[Name, Benchmark] = {}
+    pretrain: Pretrain | None = None
+    mixtures: dict[Name, Mixture] = {}
+    tune: Recipe
+    text_tokens: int = Field(256, ge=1)
+    threads: int = Field(1, ge=1)
+    gpus: int = Field(0, ge=0)
+
+
+class Attention(Part):
+    """Where LMAR is measured: a benchmark's test questions, that many of them."""
+
+    benchmark: Name
+    questions: int = Field(ge=2)
+
+
+class Experiment(Part):
+    """A table or figure: which arms, data, benchmarks and seeds it needs; without data it is sized, not run."""
+
+    title: str
+    question: str
+    world: Name
+    data: Name | None = None
+    arms: list[Name] = Field(min_length=1)
+    control: Name = "none"
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    split: Literal["val", "test"] = "test"
+    attention: Attention | None = None
