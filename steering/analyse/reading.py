@@ -18,6 +18,13 @@ VERDICTS = {
     tables.NO_DIFFERENCE: Markup("shows no difference to {} on {}"),
 }
 
+TOGETHER = {
+    "higher": "Over all benchmarks together, higher than {1}: {0}.",
+    "lower": "Over all benchmarks together, lower than {1}: {0}.",
+    tables.UNCLEAR: "Over all benchmarks together, corrected for the number of arms, not clearly apart from {1}: {0}.",
+    tables.NO_DIFFERENCE: "Over all benchmarks together, no difference to {1} is shown: {0}.",
+}
+
 
 class Experiment(Protocol):
     """What the sentences need to know of an experiment."""
@@ -32,13 +39,36 @@ class Experiment(Protocol):
     def scores(self) -> Sequence[Mapping[str, Any]]: ...
 
 
-def reading(experiment: Experiment, differences: pd.DataFrame, rows: Sequence[Row]) -> list[Markup]:
+class Drawn(Protocol):
+    """The tables that the sentences are made from."""
+
+    @property
+    def rows(self) -> list[Row]: ...
+    @property
+    def differences(self) -> pd.DataFrame: ...
+    @property
+    def overall(self) -> pd.DataFrame: ...
+
+
+def reading(experiment: Experiment, drawn: Drawn) -> list[Markup]:
     """The result in sentences, made from the numbers alone; the names of arms in bold, all of it escaped."""
     return [
-        *_said_of_differences(experiment, differences),
+        *_said_of_all_benchmarks(experiment, drawn.overall),
+        *_said_of_differences(experiment, drawn.differences),
         *_said_of_guesser(experiment),
-        *_said_of_missing(experiment, rows),
+        *_said_of_missing(experiment, drawn.rows),
     ]
+
+
+def _said_of_all_benchmarks(experiment: Experiment, together: pd.DataFrame) -> list[Markup]:
+    """Which arms beat the control over all benchmarks together, and by how much."""
+    sentences = []
+    for verdict, words in TOGETHER.items():
+        arms = together[together["verdict"] == verdict]
+        if len(arms):
+            gaps = _joined(_interval(row, str(row.arm)) for row in arms.itertuples())
+            sentences.append(Markup(words).format(gaps, _bold(experiment.control)))
+    return sentences
 
 
 def _said_of_differences(experiment: Experiment, differences: pd.DataFrame) -> list[Markup]:
@@ -94,9 +124,11 @@ def _said_of_missing(experiment: Experiment, rows: Sequence[Row]) -> list[Markup
 
 
 def _gap(row: Any) -> str:
-    return f"{row.benchmark} ({signed(row.difference)} [{signed(row.low)}, {signed(row.high)}])".replace(
-        " [", "\u00a0["
-    )
+    return _interval(row, row.benchmark)
+
+
+def _interval(row: Any, name: str) -> str:
+    return f"{name} ({signed(row.difference)}\u00a0[{signed(row.low)}, {signed(row.high)}])"
 
 
 def _bold(name: str) -> Markup:

@@ -18,7 +18,7 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from steering.analyse import figures, gallery, tables
+from steering.analyse import figures, gallery, overall, tables
 from steering.analyse.reading import reading, signed
 from steering.manifest import whole
 
@@ -67,6 +67,7 @@ class Figures:
     table: pd.DataFrame
     rows: list[tables.Row]
     differences: pd.DataFrame
+    overall: pd.DataFrame
     charts: dict[str, Any]
 
 
@@ -80,7 +81,7 @@ def render(report: ReportInput, out: Path) -> None:
 def write_figures(report: ReportInput, folder: Path) -> None:
     """Write table.csv, table.md and a PNG of every figure of *report* into *folder*."""
     drawn = draw(report)
-    tables.write(drawn.table, drawn.rows, folder)
+    tables.write(drawn.table, drawn.rows, overall.to_read(drawn.overall, report.control), folder)
     for name, chart in drawn.charts.items():
         figures.save_png(chart, folder / f"{name}.png")
 
@@ -95,7 +96,7 @@ def html(report: ReportInput) -> str:
     return environment.get_template("report.html.j2").render(
         report=report,
         drawn=drawn,
-        reading=reading(report, drawn.differences, drawn.rows),
+        reading=reading(report, drawn),
         colours=figures.arm_colours(report.arms),
         charts={name: figures.specification(chart) for name, chart in drawn.charts.items()},
         cards=_cards(report),
@@ -118,7 +119,8 @@ def draw(report: ReportInput) -> Figures:
     failed = [arm for arm in report.arms if _states(report).get(arm) in FAILED]
     rows = tables.rows_to_read(table, metrics, arms=report.arms, failed=failed)
     differences = tables.differences(report.scores, control=report.control)
-    return Figures(table, rows, differences, dict(_charts(report, table, differences)))
+    together = overall.overall(report.scores, arms=report.arms, control=report.control)
+    return Figures(table, rows, differences, together, dict(_charts(report, table, differences)))
 
 
 def _charts(report: ReportInput, table: pd.DataFrame, differences: pd.DataFrame) -> Iterable[tuple[str, Any]]:

@@ -165,12 +165,27 @@ def paired_difference_over_seeds(
     if len(firsts) == 1:
         return paired_difference(firsts[0], seconds[0], column=column, resamples=resamples, seed=seed, level=level)
     groups, statistics = _paired_seeds(firsts, seconds, column)
+    return difference_over_seeds(statistics, groups, resamples=resamples, seed=seed, level=level)
+
+
+def difference_over_seeds(
+    statistics: Sequence[Statistic],
+    groups: Sequence[Any],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Difference:
+    """The mean over training seeds of statistics that are differences already, with the hierarchical bootstrap's p.
+
+    statistics: one per training seed, over the very same questions with *groups* (n labels).
+    """
     index, count = _indexed(groups)
     drawn = _seed_means(statistics, index, count, resamples, seed)
     value = float(np.mean([statistic(np.ones(len(index))) for statistic in statistics]))
     found = _interval(value, drawn, level)
     p = min(1.0, 2 * (1 + min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))) / (1 + resamples))
-    test = f"two-sided hierarchical bootstrap of {len(firsts)} seeds and {count} groups, {resamples} resamples"
+    test = f"two-sided hierarchical bootstrap of {len(statistics)} seeds and {count} groups, {resamples} resamples"
     return Difference(found.value, found.low, found.high, p, test, len(index), count)
 
 

@@ -150,16 +150,7 @@ def rows_to_read(
 
 def wide(rows: Sequence[Row]) -> pd.DataFrame:
     """The table a person reads, in per cent with intervals; the highest arm of a column stands between ** and **."""
-    heads = [
-        {"arm": row.arm, "trainable (LLM)": _count(row.trainable_llm), "with connector": _count(row.trainable_all)}
-        for row in rows
-    ]
-    return pd.DataFrame(
-        [
-            {**head, **{name: str(cell) for name, cell in row.cells.items()}}
-            for head, row in zip(heads, rows, strict=True)
-        ]
-    )
+    return pd.DataFrame([_row_in_words(row) for row in rows])
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
@@ -169,11 +160,17 @@ def to_markdown(frame: pd.DataFrame) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def write(table: pd.DataFrame, rows: Sequence[Row], folder: Path) -> None:
-    """Write table.csv (long) and table.md (to read) into *folder*."""
+def write(table: pd.DataFrame, rows: Sequence[Row], together: pd.DataFrame, folder: Path) -> None:
+    """Write table.csv (long) and table.md (to read: *rows*, then the table *together*) into *folder*."""
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "table.csv", index=False)
-    (folder / "table.md").write_text(to_markdown(wide(rows)), encoding="utf-8")
+    parts = [to_markdown(wide(rows))] + ([to_markdown(together)] if len(together) else [])
+    (folder / "table.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def _row_in_words(row: Row) -> dict[str, str]:
+    counts = {"trainable (LLM)": _count(row.trainable_llm), "with connector": _count(row.trainable_all)}
+    return {"arm": row.arm, **counts, **{name: str(cell) for name, cell in row.cells.items()}}
 
 
 def _by(scores: Sequence[Score], *names: str) -> dict[Any, list[Score]]:

@@ -98,6 +98,12 @@ def test_the_reading_claims_only_what_is_shown(page: str) -> None:
     assert "No difference shown is not the same as no" in page
 
 
+def test_the_first_sentence_is_about_all_benchmarks_together(page: str) -> None:
+    first = page[page.index('<ul class="reading">') :].split("<li>")[1]
+    assert first.startswith("Over all benchmarks together, higher than <b>none</b>: lora (+")
+    assert 'id="overall"' in page
+
+
 def test_sources_keep_their_licence_and_attribution(page: str) -> None:
     assert "CC BY-SA 4.0" in page and "OpenMoji project" in page
 
