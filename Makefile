@@ -8,7 +8,7 @@ FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip c
 SNAKEMAKE := $(BIN)/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke plan test check format lock ui record restore clean
+.PHONY: help setup run smoke ablate plan test check format lock ui record restore clean
 
 help: ## print these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,8 +28,11 @@ run: setup ## data, training, evaluation and report of the default experiment
 smoke: setup ## the same pipeline with the same weights at a tiny budget
 	$(SNAKEMAKE) smoke
 
-plan: setup ## what would run, and why
-	$(SNAKEMAKE) --dry-run
+ablate: setup ## MoReS by rank, token ratio and layers, three seeds: Tables 6, 8 and 9 in the embedded world
+	$(SNAKEMAKE) embedded_table6 embedded_table8 embedded_table9
+
+plan: setup ## what each experiment trains, costs and still has to run
+	$(BIN)/python -m stages.plan
 
 test: setup ## the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest

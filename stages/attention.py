@@ -18,17 +18,11 @@ NOTES = {
 
 
 def main(content: Slice) -> None:
-    from steering import assemble
     from steering.analyse.attention import ModalityAttention, attention_summary
-    from steering.methods.adapters import load_adapter
-    from steering.model.composed import ComposedModel
+    from steering.evaluate.trained import trained
 
     names = (content["world"], content["data"], content["arm"], content["seed"])
-    folder, base = layout.run(*names), assemble.language_model(content)
-    connector = assemble.trained_connector(content, base, folder)
-    adapted = load_adapter(base, folder / "adapter", base_hash=assemble.base_hash(content))
-    model = ComposedModel(connector, adapted).eval()
-    samples = assemble.Samples(content["world"], assemble.scribe(content, content["template"]))
+    model, samples = trained(content, layout.run(*names))
     records = _answered(names, content["benchmark"], content["questions"])
     parts = [_measure(model, samples, records[i : i + 8]) for i in range(0, len(records), 8)]
     summary = attention_summary(ModalityAttention.joined(parts), seed=0)

@@ -40,9 +40,9 @@ def _train(job: Job, content: Slice) -> None:
     connector.standardise(features.mean, features.std)
     captions = [replace(c, image=f"{name}/{c.image}") for c in read(layout.dataset(world, name) / pretrain["captions"])]
     model = ComposedModel(connector, language_model)
-    samples = assemble.Samples(world, assemble.scribe(content, pretrain["template"]))
+    samples = assemble.samples(content, pretrain["template"], model)
     with job.making() as folder:
-        if pretrain["warm_start"]:
+        if pretrain["warm_start"] and assemble.parameters(connector):
             _warm_start(connector, language_model, captions, samples, pretrain)
         train(
             model,
@@ -58,11 +58,12 @@ def _train(job: Job, content: Slice) -> None:
 
 
 def _warm_start(connector, language_model, captions, samples, pretrain: Slice) -> None:
+    from steering.model.language import words_of
     from steering.train.warm_start import warm_start
 
     error = warm_start(
         connector,
-        language_model.get_input_embeddings().weight,
+        words_of(language_model),
         [samples.scribe.turn(*caption.turns[0]).answer for caption in captions],
         features=lambda index: samples.features(captions[index].image),
         settings=pretrain["warm_start"],

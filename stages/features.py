@@ -8,11 +8,11 @@ from steering.manifest import whole
 
 def main(content: Slice) -> None:
     from steering.data.features import write_features
-    from steering.model.vision import load_encoder
+    from steering.model.encoders import load_encoder
 
     encoder, folder = content["encoder"], layout.vision_encoder(content["name"])
     check_outputs(folder, ["model.safetensors"])
-    vision = load_encoder(encoder["kind"], encoder["config"], folder)
+    vision = load_encoder(encoder["kind"], encoder["config"], folder, parts=encoder.get("parts", ()))
     archive = ImageArchive(layout.dataset(content["world"], content["dataset"]))
     with whole(layout.features(content["world"], content["dataset"])) as aside:
         write_features(archive, vision, aside, statistics=lambda name: "train" in name.split("/")[:2])

@@ -10,6 +10,8 @@ from steering.job import Job, Slice, run_stage
 
 
 def main(content: Slice) -> None:
+    from steering import assemble
+
     names = (content["world"], content["data"], content["arm"], content["seed"])
     datasets = {benchmark["dataset"] for benchmark in content["benchmarks"].values()}
     inputs = {
@@ -18,6 +20,8 @@ def main(content: Slice) -> None:
         **{name: layout.dataset(content["world"], name) for name in sorted(datasets)},
         **{f"features_{name}": layout.features(content["world"], name) for name in sorted(datasets)},
     }
+    if assemble.live(content, layout.run(*names)):
+        inputs["vision"] = layout.vision_encoder(content["vision_encoder"]["name"])
     job = Job("predict", content, inputs)
     if not job.finished.exists():
         _predict(job, content, names)
@@ -25,16 +29,10 @@ def main(content: Slice) -> None:
 
 
 def _predict(job: Job, content: Slice, names: tuple) -> None:
-    from steering import assemble
     from steering.evaluate.predict import predict
-    from steering.methods.adapters import load_adapter
-    from steering.model.composed import ComposedModel
+    from steering.evaluate.trained import trained
 
-    folder, base = layout.run(*names), assemble.language_model(content)
-    connector = assemble.trained_connector(content, base, folder)
-    adapted = load_adapter(base, folder / "adapter", base_hash=assemble.base_hash(content))
-    model = ComposedModel(connector, adapted).eval()
-    samples = assemble.Samples(content["world"], assemble.scribe(content, content["template"]))
+    model, samples = trained(content, layout.run(*names))
     longest = max(FORMS[benchmark["form"]].max_new_tokens for benchmark in content["benchmarks"].values())
     with job.making() as out, (out / "predictions.jsonl").open("w", encoding="utf-8") as file:
         for split in content["splits"]:

@@ -6,6 +6,8 @@ from steering.job import Job, Slice, run_stage
 
 
 def main(content: Slice) -> None:
+    from steering import assemble
+
     world, data = content["world"], content["data"]
     features = {f"features_{name}": layout.features(world, name) for name in content["datasets"]}
     inputs = {
@@ -14,6 +16,8 @@ def main(content: Slice) -> None:
         "base": layout.language_model(content["language_model"]["name"]),
         **features,
     }
+    if assemble.live(content):
+        inputs["vision"] = layout.vision_encoder(content["vision_encoder"]["name"])
     job = Job("tune", content, inputs)
     if not job.finished.exists():
         _train(job, content)
@@ -21,41 +25,53 @@ def main(content: Slice) -> None:
 
 
 def _train(job: Job, content: Slice) -> None:
-    from pydantic import TypeAdapter
-
     from steering import assemble
-    from steering.arms import Arm
-    from steering.methods import attach
+    from steering.analyse.attended import chooser
+    from steering.methods import adapt
     from steering.methods.adapters import save_adapter
     from steering.model.composed import ComposedModel
     from steering.model.connectors import save_connector
+    from steering.model.encoders import save_weights
     from steering.train.run import train
 
-    settings, seed = TypeAdapter(Arm).validate_python(content["settings"]), content["seed"]
     base = assemble.language_model(content)
     connector = assemble.trained_connector(content, base, layout.connector(content["world"]))
-    adapted = attach(base, settings, seed=seed)
-    counts = {"trainable_llm": assemble.parameters(adapted), "trainable_connector": assemble.parameters(connector)}
+    vision = assemble.vision(content) if assemble.live(content) else None
+    encoder = dict(vision.named_parameters()) if vision else {}  # under its own names, before a method wraps layers
+    model = ComposedModel(connector, base, vision)
+    adapted = adapt(model, assemble.arm(content), seed=content["seed"])
+    model.attend = chooser(model, content["settings"])
     with job.making() as folder:
         resumed = train(
-            ComposedModel(connector, adapted),
+            model,
             read(layout.mixture(content["world"], content["data"])),
-            assemble.Samples(content["world"], assemble.scribe(content, content["template"])),
+            assemble.samples(content, content["template"], model),
             recipe=content["recipe"],
-            seed=seed,
+            seed=content["seed"],
             state=job.state,
             log=folder / "metrics.jsonl",
         )
         save_adapter(adapted, folder / "adapter", base_hash=assemble.base_hash(content))
         save_connector(connector, folder / "connector.safetensors")
+        if changed := {name: weight for name, weight in encoder.items() if weight.requires_grad}:
+            save_weights(changed, folder / assemble.ENCODER)
         job.manifest(
             folder,
             **_facts(content),
-            **counts,
-            trainable_all=sum(counts.values()),
+            **_counts(model),
             resumed_from=resumed,
             adapter_bytes=sum(path.stat().st_size for path in (folder / "adapter").iterdir()),
         )
+
+
+def _counts(model) -> Slice:
+    """Trained parameters by part; those of the encoder only where there are any."""
+    from steering.train.optimiser import trained_by_part
+
+    sizes = {part: sum(p.numel() for p in own.values()) for part, own in trained_by_part(model).items()}
+    counts = {"trainable_llm": sizes["method"], "trainable_connector": sizes["connector"]}
+    counts |= {"trainable_encoder": sizes["encoder"]} if sizes["encoder"] else {}
+    return counts | {"trainable_all": sum(sizes.values())}
 
 
 def _facts(content: Slice) -> Slice:

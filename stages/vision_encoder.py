@@ -1,17 +1,23 @@
-"""Turn a fetched vision encoder into safetensors: writes models/vision/NAME/."""
+"""Turn a fetched vision encoder, or several side by side, into safetensors: writes models/vision/NAME/."""
 
 from steering import layout
-from steering.job import Job, Slice, fetched, run_stage
+from steering.job import Job, Slice, check_outputs, fetched, run_stage
 
 
 def main(content: Slice) -> None:
-    from steering.model.convert import convert_encoder
+    from steering.model.convert import convert_encoder, join_encoders
 
-    encoder = content["encoder"]
-    source = layout.download(encoder["source"])
-    job = Job("vision_encoder", content, {"source": source})
-    folder = layout.vision_encoder(content["name"])
-    convert_encoder(fetched(source), encoder, folder)
+    encoder, folder = content["encoder"], layout.vision_encoder(content["name"])
+    parts = {part["name"]: layout.vision_encoder(part["name"]) for part in encoder.get("parts", ())}
+    if parts:
+        job = Job("vision_encoder", content, parts)
+        for part in parts.values():
+            check_outputs(part, ["model.safetensors"])
+        join_encoders([layout.vision_encoder(part["name"]) for part in encoder["parts"]], encoder, folder)
+    else:
+        source = layout.download(encoder["source"])
+        job = Job("vision_encoder", content, {"source": source})
+        convert_encoder(fetched(source), encoder, folder)
     job.manifest(folder)
 
 

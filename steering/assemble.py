@@ -1,4 +1,4 @@
-"""From a slice and files to live parts: language model, connector, conversations as samples."""
+"""From a slice and files to live parts: language model, connector, vision encoder, conversations as samples."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from pydantic import TypeAdapter
+from torch import Tensor, nn
 
 from steering import layout
+from steering.arms import Arm, Settings
 from steering.data.collate import Sample
 from steering.data.features import Features
 from steering.data.shards import ImageArchive
 from steering.data.templates import Scribe, template_named
 from steering.job import check_outputs, contents
+from steering.manifest import read_json
+from steering.model.composed import ComposedModel
 from steering.model.connectors import Connector, build_connector, load_connector
-from steering.model.language import load_language_model, load_tokenizer
+from steering.model.encoders import VisionEncoder, load_encoder, overlay
+from steering.model.language import load_language_model, load_tokenizer, words_of
 
 Slice = Mapping[str, Any]
+
+ENCODER = "encoder.safetensors"
+"""In a run's folder: what the run trained of the vision encoder."""
 
 
 def base_folder(content: Slice) -> Path:
@@ -34,19 +42,18 @@ def language_model(content: Slice) -> Any:
     """The frozen language model of the slice's world. Raises DataError when its weights are damaged."""
     folder, told = base_folder(content), content["language_model"]
     check_outputs(folder, ["model.safetensors"])
-    model = load_language_model(folder, dtype=told["dtype"])
-    model.set_attn_implementation(told["attention"])
-    return model
+    return load_language_model(folder, dtype=told["dtype"], attention=told["attention"], quantise=told.get("quantise"))
 
 
 def fresh_connector(content: Slice, model: Any) -> Connector:
     """An untrained connector whose output has the scale of the word embeddings."""
-    words = model.get_input_embeddings().weight
+    words = words_of(model)
     return build_connector(
         content["connector"],
         width=content["vision_encoder"]["width"],
         hidden=words.shape[1],
         scale=float(words.float().std()),
+        settings=content.get("connector_settings"),
     )
 
 
@@ -55,8 +62,44 @@ def trained_connector(content: Slice, model: Any, folder: Path) -> Connector:
     return load_connector(fresh_connector(content, model), folder / "connector.safetensors")
 
 
+def arm(content: Slice) -> Settings:
+    return TypeAdapter(Arm).validate_python(content["settings"])
+
+
+def live(content: Slice, run: Path | None = None) -> bool:
+    """Whether the vision encoder has to run in the model: the arm edits it, or the recipe trains some of it.
+
+    A finished *run* says itself whether it did.
+    """
+    if getattr(arm(content), "vision_rank", 0):
+        return True
+    return bool(content["recipe"].get("encoder_layers")) if run is None else _trained_encoder(run)
+
+
+def _trained_encoder(run: Path) -> bool:
+    contents(run)  # which tells of a missing manifest in plain words
+    return ENCODER in read_json(run / "manifest.json")["outputs"]
+
+
+def vision(content: Slice, run: Path | None = None) -> VisionEncoder:
+    """The frozen vision encoder of the slice's world, with what *run* trained of it. DataError when damaged."""
+    told = content["vision_encoder"]
+    folder = layout.vision_encoder(told["name"])
+    check_outputs(folder, ["model.safetensors"])
+    encoder = load_encoder(told["kind"], told["config"], folder, parts=told.get("parts", ()))
+    if run is not None and _trained_encoder(run):
+        check_outputs(run, [ENCODER])
+        overlay(encoder, run / ENCODER)
+    return encoder
+
+
 def scribe(content: Slice, template: str) -> Scribe:
     return Scribe(load_tokenizer(base_folder(content)), template_named(template))
+
+
+def samples(content: Slice, template: str, model: ComposedModel) -> Samples:
+    """Samples of the slice's world as *model* reads them: of pixels where it has its vision encoder."""
+    return Samples(content["world"], scribe(content, template), connector=model.connector, vision=model.vision)
 
 
 def parameters(module: nn.Module) -> int:
@@ -64,18 +107,45 @@ def parameters(module: nn.Module) -> int:
 
 
 class Samples:
-    """Writes conversations of one world as samples: token ids by a scribe, visual features by picture name."""
+    """Writes conversations of one world as samples: token ids by a scribe, pictures by name.
 
-    def __init__(self, world: str, writer: Scribe):
+    A picture is its cached visual features, or its pixels where *vision* is given. *connector* says how many
+    positions it takes; without one, as many as it has features.
+    """
+
+    def __init__(
+        self,
+        world: str,
+        writer: Scribe,
+        *,
+        connector: Connector | None = None,
+        vision: VisionEncoder | None = None,
+    ):
         self.world, self.scribe = world, writer
+        self._connector, self._vision = connector, vision
         self._archive = cache(lambda dataset: ImageArchive(layout.dataset(world, dataset)))
         self._features = cache(lambda dataset: Features(layout.features(world, dataset)))
 
     def sample(self, picture: str | None, turns: Iterable[tuple[str, str | None]]) -> Sample:
         """*picture* is "<dataset>/<name>" or None; an answer of None is to be predicted."""
         written = tuple(self.scribe.turn(asked, told, pictured=picture is not None) for asked, told in turns)
-        return Sample(self.scribe.opening, written, None if picture is None else self.features(picture))
+        if picture is None:
+            return Sample(self.scribe.opening, written)
+        if self._vision is not None:
+            places = self._places(self._vision.tokens)
+            return Sample(self.scribe.opening, written, pixels=self.pixels(picture), visual_tokens=places)
+        features = self.features(picture)
+        return Sample(self.scribe.opening, written, features, visual_tokens=self._places(len(features)))
 
-    def features(self, picture: str) -> Any:
+    def _places(self, tokens: int) -> int:
+        return tokens if self._connector is None else self._connector.tokens(tokens)
+
+    def features(self, picture: str) -> Tensor:
         dataset, name = picture.split("/", 1)
         return self._features(dataset).of(self._archive(dataset).identity(name))
+
+    def pixels(self, picture: str) -> Tensor:
+        """(3, s, s) as the vision encoder reads them."""
+        dataset, name = picture.split("/", 1)
+        assert self._vision is not None
+        return self._vision.preprocess(self._archive(dataset).open(name))

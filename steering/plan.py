@@ -72,7 +72,7 @@ class Plan:
         return {"name": name, "model": self._dump(self.params.language_models[name])}
 
     def vision_encoder(self, name: str) -> Slice:
-        return {"name": name, "encoder": self._dump(self.params.vision_encoders[name])}
+        return {"name": name, "encoder": self._encoder(name)}
 
     def dataset(self, world: str, dataset: str) -> Slice:
         return {"world": world, "name": dataset, "dataset": self._dump(self.world(world).datasets[dataset])}
@@ -150,11 +150,24 @@ class Plan:
         return settings | {
             "language_model": self._dump(self.params.language_models[chosen.language_model])
             | {"name": chosen.language_model},
-            "vision_encoder": self._dump(self.params.vision_encoders[chosen.vision_encoder])
-            | {"name": chosen.vision_encoder},
+            "vision_encoder": self._encoder(chosen.vision_encoder) | {"name": chosen.vision_encoder},
             "connector": chosen.connector,
             "template": chosen.template,
         }
+
+    def _encoder(self, name: str) -> Slice:
+        """An encoder's row; those side by side have their parts' rows, with names, in place of the names."""
+        row = self._dump(self.params.vision_encoders[name])
+        parts = [self._encoder(part) | {"name": part} for part in row.get("parts", ())]
+        return row | {"parts": parts} if parts else row
+
+    def encoder_parts(self, name: str) -> list[str]:
+        """The encoder itself, or the encoders that stand side by side in it."""
+        return self.params.vision_encoders[name].parts or [name]
+
+    def live(self, world: str, arm: str) -> bool:
+        """Whether a run needs pictures and the vision encoder itself, not the features it gave once."""
+        return bool(getattr(self.params.arms[arm], "vision_rank", 0) or self.world(world).tune.encoder_layers)
 
     def _run(self, world: str, data: str, arm: str, seed: int) -> Slice:
         return {"world": world, "data": data, "arm": arm, "seed": seed, "settings": self._dump(self.params.arms[arm])}
@@ -170,11 +183,9 @@ class Plan:
 
     def _sources(self, world: World) -> set[str]:
         used = {source for dataset in world.datasets.values() for source in dataset.sources}
-        models = (
-            self.params.language_models[world.language_model],
-            self.params.vision_encoders[world.vision_encoder],
-        )
-        return used | {model.source for model in models if model.source}
+        told = [self.params.language_models[world.language_model].source]
+        told += [self.params.vision_encoders[name].source for name in self.encoder_parts(world.vision_encoder)]
+        return used | {source for source in told if source}
 
     def _benchmark(self, benchmark: Benchmark) -> Slice:
         return {key: value for key, value in self._dump(benchmark).items() if key not in ("ask", "title")}

@@ -45,6 +45,9 @@ def name_faults(raw: dict[str, Any]) -> Iterator[str]:
     for kind in ("language_models", "vision_encoders"):
         for name, model in entries(raw, kind):
             yield from _known(f"{kind}.{name}.source", lookup(model, "source"), raw.get("sources"))
+    for name, encoder in entries(raw, "vision_encoders"):
+        whole = {n: row for n, row in entries(raw, "vision_encoders") if not lookup(row, "parts")}
+        yield from _known(f"vision_encoders.{name}.parts", lookup(encoder, "parts"), whole)
     for name, world in entries(raw, "worlds"):
         yield from _world_faults(f"worlds.{name}", world, raw)
     for name, experiment in entries(raw, "experiments"):
@@ -74,14 +77,14 @@ def _experiment_faults(where: str, name: str, experiment: Any, raw: dict[str, An
     yield from _known(f"{where}.world", lookup(experiment, "world"), raw.get("worlds"))
     yield from _known(f"{where}.arms", arms, raw.get("arms"))
     yield from _known(f"{where}.control", "none" if control is None else control, arms)
-    yield from _data_faults(where, experiment, world)
+    yield from _data_faults(where, experiment, world, raw)
     benchmark = lookup(experiment, "attention", "benchmark")
     yield from _known(f"{where}.attention.benchmark", benchmark, lookup(world, "benchmarks"))
     for field in ("arms", "seeds"):
         yield from _once(f"{where}.{field}", lookup(experiment, field))
 
 
-def _data_faults(where: str, experiment: Any, world: Any) -> Iterator[str]:
+def _data_faults(where: str, experiment: Any, world: Any, raw: dict[str, Any]) -> Iterator[str]:
     """What an experiment needs of its world as soon as it names data; without, it is sized only."""
     data = lookup(experiment, "data")
     if data is None or not isinstance(world, dict):
@@ -90,7 +93,13 @@ def _data_faults(where: str, experiment: Any, world: Any) -> Iterator[str]:
     if lookup(experiment, "attention") is None:
         yield f"{where}.attention: missing; needed where data is named: benchmark, questions"
     if lookup(world, "pretrain") is None:
-        yield f"{where}.data: {data} in world {experiment['world']}, which has no pretrain; allowed: no data, to size it"
+        world_name = lookup(experiment, "world")
+        yield f"{where}.data: {data} in world {world_name}, which has no pretrain; allowed: no data, to size it"
+    for kind in ("language_model", "vision_encoder"):
+        name = lookup(world, kind)
+        row = lookup(raw, f"{kind}s", name)
+        if row and not (lookup(row, "source") or lookup(row, "parts")):
+            yield f"{where}.data: {data}, but {kind}s.{name} has no source; allowed: no data, to size it"
 
 
 def _attention_faults(raw: dict[str, Any]) -> Iterator[str]:

@@ -18,6 +18,14 @@ LIGHT = [
     "steering.arms",
     "steering.params",
     "steering.plan",
+    "steering.sizing",
+    "steering.cost",
+    "steering.graph",
+    "steering.standing",
+    "steering.hours",
+    "steering.forecast",
+    "steering.parts",
+    "steering.plan_table",
     "steering.layout",
     "steering.manifest",
     "steering.job",
@@ -35,7 +43,18 @@ LIGHT = [
     "steering.data.conversations",
     "steering.data.embedded",
 ]
-LIGHT_STAGES = ["fetch", "dataset", "mixture", "score", "report", "track", "tracking_database", "tune", "predict"]
+LIGHT_STAGES = [
+    "fetch",
+    "dataset",
+    "mixture",
+    "score",
+    "report",
+    "track",
+    "tracking_database",
+    "tune",
+    "predict",
+    "plan",
+]
 
 # room -> the rooms below it; every room may import the ground
 GROUND = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "progress", "metrics_log", "__init__"}
@@ -48,6 +67,14 @@ ROOMS = {
     "evaluate": {"analyse", "data", "model", "methods", "assemble"},
     "assemble": {"data", "model", "job"},
     "job": set(),
+    "sizing": {"model"},
+    "cost": {"sizing"},
+    "graph": set(),
+    "standing": {"graph", "job"},
+    "hours": {"sizing", "cost"},
+    "forecast": {"sizing", "cost", "hours", "standing"},
+    "parts": {"data", "evaluate", "model"},
+    "plan_table": set(),
     "tracking": set(),
 }
 PLANNERS = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "faults", "yaml_strict", "references"}

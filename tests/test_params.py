@@ -162,10 +162,9 @@ def test_a_value_out_of_range_names_the_range(faults, change, told):
 
 
 def test_an_unknown_method_names_the_nearest(faults):
-    assert (
-        "arms.edit: method morse is unknown; allowed: none, full, lora, adapter, oft, ia3, mores, mrt, loreft (did you mean mores?)"
-        in faults(("method: mores", "method: morse"))
-    )
+    methods = "none, full, lora, adapter, oft, ia3, mores, mrt, loreft"
+    told = faults(("method: mores", "method: morse"))
+    assert f"arms.edit: method morse is unknown; allowed: {methods} (did you mean mores?)" in told
 
 
 def test_all_faults_are_told_at_once_whatever_their_kind(faults):

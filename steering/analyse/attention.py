@@ -5,8 +5,9 @@
 
 (MoReS paper, Fig. 1 and Eq. 2.) The model runs with fused attention; only the chosen query rows are computed
 again, one sample and one layer at a time, and reduced to sums over the groups at once, so no t x t map ever
-exists. "Per token" counts the columns that each query row can see. The attention sink (the first token) dominates
-"text", so everything is given with and without it.
+exists. Gemma 2 caps its attention scores, which no fused attention knows: it runs with eager attention, whose maps
+exist one layer at a time. "Per token" counts the columns that each query row can see. The attention sink (the first
+token) dominates "text", so everything is given with and without it.
 
 Shapes: b samples, t positions, q query rows of one sample, h heads, g query heads per key head, e head size,
 l layers, c column groups, n samples of all batches.
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+from transformers.models.gemma2.modeling_gemma2 import eager_attention_forward
 
 from steering.errors import DataError
 from steering.model.marks import Marks
@@ -80,20 +82,25 @@ class Recorder:
         return ModalityAttention(mass, {name: value.double().cpu().numpy() for name, value in self.counts().items()})
 
     @torch.no_grad()
-    def record(self, layer: int, query: Tensor, key: Tensor, *, mask: Tensor | None, scaling: float) -> None:
-        """Adds a layer: query (b, h, t, e), key (b, h / g, t or more, e), mask None (causal) or as SDPA takes it."""
+    def record(
+        self, layer: int, query: Tensor, key: Tensor, *, mask: Tensor | None, scaling: float, cap: float | None
+    ) -> None:
+        """Adds a layer: query (b, h, t, e), key (b, h / g, t or more, e), mask None (causal) or as SDPA takes it.
+
+        Scores s become cap * tanh(s / cap) where *cap* is given.
+        """
         if query.shape[2] != self.length:
             raise DataError(f"attention: a pass over {query.shape[2]} positions; allowed one over all {self.length}")
         key = key[:, :, : self.length]  # a static cache is longer than the text
         samples = [
-            self._sample(query[place], key[place], place=place, mask=mask, scaling=scaling)
+            self._sample(query[place], key[place], place=place, mask=mask, scaling=scaling, cap=cap)
             for place in range(len(self.rows))
         ]
         self.layers[layer] = torch.stack([mass for mass, _ in samples], dim=1)  # (c, b)
         self.seen = torch.stack([seen for _, seen in samples], dim=1)  # (c, b)
 
     def _sample(
-        self, query: Tensor, key: Tensor, *, place: int, mask: Tensor | None, scaling: float
+        self, query: Tensor, key: Tensor, *, place: int, mask: Tensor | None, scaling: float, cap: float | None
     ) -> tuple[Tensor, Tensor]:
         """Mass and visible columns of each group, (c,) each, for the sample at *place*."""
         rows = self.rows[place].to(query.device)
@@ -103,6 +110,7 @@ class Recorder:
         fed = visible.any(1)  # a padded row sees nothing
         chosen = query[:, rows[fed]].float().unflatten(0, (len(key), -1)).flatten(1, 2)  # (h / g, g q, e)
         scores = (chosen @ key.float().mT * scaling).view(len(query), -1, self.length)  # (h, q, t)
+        scores = scores if cap is None else cap * torch.tanh(scores / cap)
         weights = (scores + bias[:, fed]).softmax(-1)  # (h, q, t)
         mass = (weights @ groups.T).mean((0, 1))
         return mass, (visible[fed].float() @ groups.T).mean(0)
@@ -124,12 +132,27 @@ def _bias(mask: Tensor | None, place: int, rows: Tensor, *, length: int) -> Tens
 def _captured_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
-    """SDPA, with the recorder under way reading queries and keys first."""
-    recorder = _active.get()
+    """SDPA, or eager attention where scores are capped, with the recorder under way reading queries and keys first."""
+    recorder, cap = _active.get(), options.get("softcap")
     if recorder is not None:
         scaling = options.get("scaling") or query.shape[-1] ** -0.5
-        recorder.record(module.layer_idx, query, key, mask=attention_mask, scaling=scaling)
-    return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        recorder.record(module.layer_idx, query, key, mask=attention_mask, scaling=scaling, cap=cap)
+    if cap is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    length = query.shape[2]
+    key, value = key[:, :, :length], value[:, :, :length]
+    mask = _additive(attention_mask, length, query)
+    return eager_attention_forward(module, query, key, value, mask, **options)[0], None
+
+
+def _additive(mask: Tensor | None, length: int, like: Tensor) -> Tensor:
+    """The mask of one full pass as eager attention takes it: (1 or b, 1, t, t), from None (causal) or SDPA's."""
+    if mask is None:
+        mask = torch.ones(1, 1, length, length, dtype=torch.bool, device=like.device).tril()
+    mask = mask[..., :length]
+    if mask.dtype != torch.bool:
+        return mask
+    return like.new_zeros(mask.shape).masked_fill_(~mask, torch.finfo(like.dtype).min)
 
 
 AttentionInterface.register(CAPTURE, _captured_attention)

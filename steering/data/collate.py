@@ -10,7 +10,7 @@ Shapes: b samples, t positions, p pictures, v visual tokens per picture, c featu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
@@ -24,22 +24,46 @@ PICTURE, PROMPT, ANSWER, PADDING = range(4)
 
 @dataclass(frozen=True)
 class Sample:
-    """A conversation ready for a batch; features (v, c) of its picture, or None for text alone."""
+    """A conversation ready for a batch; features (v, c) or pixels (3, s, s) of its picture, or neither for text alone.
+
+    visual_tokens: positions the picture takes; with features, as many as there are unless told.
+    """
 
     opening: tuple[int, ...]
     turns: tuple[Turn, ...]
     features: Tensor | None = None
+    pixels: Tensor | None = None
+    visual_tokens: int | None = None
+
+    @property
+    def places(self) -> int:
+        """Positions the picture takes, 0 without one. Raises DataError for pixels with no number told."""
+        if self.features is None and self.pixels is None:
+            return 0
+        if self.visual_tokens is not None:
+            return self.visual_tokens
+        if self.features is None:
+            raise DataError("a sample of pixels without visual_tokens; allowed the positions its picture takes")
+        return len(self.features)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """input_ids (b, t), position_ids (b, t), visible (b, 1, t, t) bool, features (p, v, c) or None, marks."""
+    """input_ids (b, t), position_ids (b, t), visible (b, 1, t, t) bool, features (p, v, c) or None, marks.
+
+    pixels: (p, 3, s, s) in place of features where the vision encoder runs in the model.
+    """
 
     input_ids: Tensor
     position_ids: Tensor
     visible: Tensor
     features: Tensor | None
     marks: Marks
+    pixels: Tensor | None = None
+
+    @property
+    def pictured(self) -> bool:
+        return self.features is not None or self.pixels is not None
 
     @property
     def tokens(self) -> int:
@@ -47,9 +71,8 @@ class Batch:
         return int((self.marks.visual | self.marks.prompt | self.marks.answer).sum())
 
     def to(self, device: torch.device | str) -> Batch:
-        moved = {name: getattr(self, name).to(device) for name in ("input_ids", "position_ids", "visible", "marks")}
-        features = None if self.features is None else self.features.to(device)
-        return replace(self, **moved, features=features)
+        held = {item.name: getattr(self, item.name) for item in fields(self)}
+        return replace(self, **{name: value.to(device) for name, value in held.items() if value is not None})
 
 
 @dataclass
@@ -80,8 +103,8 @@ def _lay_out(sample: Sample, *, independent: bool) -> _Row:
         )
     row = _Row()
     shared = row.add(sample.opening, role=PROMPT, block=0, start=0)
-    if sample.features is not None:
-        shared = row.add([0] * len(sample.features), role=PICTURE, block=0, start=shared)
+    if sample.places:
+        shared = row.add([0] * sample.places, role=PICTURE, block=0, start=shared)
     end = shared
     for number, turn in enumerate(sample.turns, start=1):
         block = number if independent else 0
@@ -101,11 +124,19 @@ def _visible(block: Tensor, padding: Tensor) -> Tensor:
     return ((causal & (same | shared) & real) | torch.eye(t, dtype=torch.bool)).unsqueeze(1)
 
 
+def _stacked(pictures: Sequence[Tensor | None]) -> Tensor | None:
+    kept = [picture for picture in pictures if picture is not None]
+    return torch.stack(kept) if kept else None
+
+
 def collate(samples: Sequence[Sample], *, independent: bool = True, pad_left: bool = False) -> Batch:
     """One padded batch of *samples*; the token id at visual and padded positions is 0 and never read.
 
-    Raises DataError for independent turns of which one has no question.
+    Raises DataError for independent turns of which one has no question, and for features beside pixels.
     """
+    features, pixels = (_stacked([getattr(sample, name) for sample in samples]) for name in ("features", "pixels"))
+    if features is not None and pixels is not None:
+        raise DataError("a batch of features and pixels; allowed one of them")
     rows = [_lay_out(sample, independent=independent) for sample in samples]
     length = max(len(row.ids) for row in rows)
     for row in rows:
@@ -113,11 +144,11 @@ def collate(samples: Sequence[Sample], *, independent: bool = True, pad_left: bo
     roles = torch.tensor([row.roles for row in rows])
     block = torch.tensor([row.blocks for row in rows])
     marks = Marks(picture=(roles == PICTURE).long(), prompt=roles == PROMPT, answer=roles == ANSWER, block=block)
-    pictures = [sample.features for sample in samples if sample.features is not None]
     return Batch(
         input_ids=torch.tensor([row.ids for row in rows]),
         position_ids=torch.tensor([row.positions for row in rows]),
         visible=_visible(block, roles == PADDING),
-        features=torch.stack(pictures) if pictures else None,
+        features=features,
         marks=marks,
+        pixels=pixels,
     )

@@ -21,6 +21,7 @@ from steering.errors import DataError
 from steering.progress import progress
 
 
+@torch.inference_mode()
 def write_features(archive: ImageArchive, encoder: Any, path: Path, *, statistics: Callable[[str], bool]) -> int:
     """Encode each distinct picture of *archive* once; returns how many. *statistics* picks names for mean and std."""
     names = {archive.identity(name): name for name in reversed(archive.names())}

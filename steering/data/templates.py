@@ -3,6 +3,9 @@
 A template is four strings; every piece is tokenised by itself and the pieces are laid end to end, so the
 supervised span (the answer and the token that ends it) is known by construction and never searched for, and
 prediction sees exactly the tokens that training saw.
+
+vicuna, phi and gemma are LLaVA's words with the base's own end of text (TinyLLaVA Factory): vicuna for Llama, Vicuna
+and TinyLlama, phi for Phi and StableLM, gemma for Gemma and Gemma 2. chatml is what Qwen and SmolLM were tuned on.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ TEMPLATES = {
         Template("chatml", "<|im_start|>user\n", "\n", "<|im_end|>\n<|im_start|>assistant\n", "<|im_end|>"),
         Template("vicuna", "USER: ", "\n", " ASSISTANT: ", "</s>"),
         Template("phi", "USER: ", "\n", " ASSISTANT: ", "<|endoftext|>"),
+        Template("gemma", "USER: ", "\n", " ASSISTANT: ", "<eos>"),
     )
 }
 

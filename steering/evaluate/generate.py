@@ -14,7 +14,6 @@ from torch import Tensor
 
 from steering.data.collate import Batch
 from steering.model.composed import ComposedModel
-from steering.model.language import logits_at
 
 
 @torch.inference_mode()
@@ -22,10 +21,10 @@ def answer(model: ComposedModel, batch: Batch, *, max_new_tokens: int, closing: 
     """Token ids for every question of every sample, up to and without *closing*, at most *max_new_tokens*."""
     output = model.hidden(batch, use_cache=True)
     last, asked = _ends(batch)  # (b, q), (b, q) bool
-    rows = torch.arange(len(last)).unsqueeze(1)
+    rows = torch.arange(len(last), device=last.device).unsqueeze(1)
     chosen = _choose(model, output.last_hidden_state[rows, last])  # (b, q)
     positions = batch.position_ids[rows, last]
-    blocks = torch.arange(1, last.shape[1] + 1).expand_as(last)
+    blocks = torch.arange(1, last.shape[1] + 1, device=last.device).expand_as(last)
     key_blocks = batch.marks.block.masked_fill(_padding(batch), -1)  # (b, t)
     answers, ended = [chosen], ~asked | (chosen == closing)
     while len(answers) < max_new_tokens and not ended.all():
@@ -39,7 +38,7 @@ def answer(model: ComposedModel, batch: Batch, *, max_new_tokens: int, closing: 
 
 
 def _choose(model: ComposedModel, hidden: Tensor) -> Tensor:
-    return logits_at(model.language_model, hidden).argmax(-1)
+    return model.logits(hidden).argmax(-1)
 
 
 def _padding(batch: Batch) -> Tensor:
@@ -50,9 +49,9 @@ def _padding(batch: Batch) -> Tensor:
 def _ends(batch: Batch) -> tuple[Tensor, Tensor]:
     """The last position of each question's block (b, q), and whether the sample has that question."""
     block, length = batch.marks.block, batch.marks.block.shape[1]
-    numbers = torch.arange(1, int(block.max()) + 1)
+    numbers = torch.arange(1, int(block.max()) + 1, device=block.device)
     inside = block.unsqueeze(-1) == numbers  # (b, t, q)
-    places = torch.arange(length)[None, :, None].expand_as(inside)
+    places = torch.arange(length, device=block.device)[None, :, None].expand_as(inside)
     return places.masked_fill(~inside, 0).amax(1), inside.any(1)
 
 

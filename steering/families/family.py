@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Family:
     """A family by transformers' `model_type`; free of torch, so that a plan can count what a model weighs.
 
-    about: the models it is known for.  gated: three feed-forward linears instead of two.
+    about: the models it is known for.
     attention, feed_forward: the linears' names, in the order q, k, v, output and (gate,) up, down.
     qkv_bias, output_bias, feed_forward_bias, head_bias: which linears carry a bias.
     layer_norms, final_norms: vectors as wide as the model, per decoder layer and after the last.

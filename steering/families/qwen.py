@@ -1,4 +1,8 @@
-"""Qwen2 (also 2.5) with biases on q, k, v; Qwen3 with a norm on each query and key head instead."""
+"""Qwen2 (also 2.5) with biases on q, k, v; Qwen3 with a norm on each query and key head instead.
+
+Qwen3's head_dim is its own (128), not hidden / heads. Small ones tie the LM head to the embeddings. Sliding windows
+are off unless use_sliding_window says otherwise.
+"""
 
 from steering.families.family import Family
 

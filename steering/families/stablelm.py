@@ -1,4 +1,8 @@
-"""StableLM: Llama's linears under LayerNorm, whose biases count."""
+"""StableLM: Llama's linears under LayerNorm, whose biases count.
+
+A quarter of each head is rotated (partial_rotary_factor). q, k and v have biases where use_qkv_bias says so (StableLM
+2 1.6B). The layout of StableLM 2 12B (qk_layernorm, use_parallel_residual) has other norms than are counted here.
+"""
 
 from steering.families.family import Family
 

@@ -1,14 +1,17 @@
-"""The composed model: connector and language model behind one seam, fed with visual features and token ids.
+"""The composed model: connector and language model behind one seam, fed with visual features or pixels, and token ids.
 
-The vision encoder is frozen in every arm, so its features are computed once and handed in. The composed model
-splices visual tokens into the word embeddings, shows the marks on the language model's board for the length of
-the pass, and applies the LM head only where it is needed.
+Where nothing inside the vision encoder is trained or edited, its features are computed once and handed in; else
+pixels are, and the encoder runs here. The composed model splices visual tokens into the word embeddings, shows the
+marks on the language model's board for the length of the pass, and applies the LM head only where it is needed.
 
 Shapes: b samples, t positions, p pictures, v visual tokens per picture, d hidden size.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,37 +19,76 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from steering.data.collate import Batch
+from steering.errors import DataError
 from steering.model.connectors import Connector
+from steering.model.encoders import VisionEncoder
 from steering.model.language import backbone_of, logits_at
-from steering.model.marks import MarkBoard, board_of
+from steering.model.marks import MarkBoard, Marks, board_of
 
 
 class ComposedModel(nn.Module):
-    """A connector and a causal language model, the latter as it is or wrapped by PEFT."""
+    """A connector, a causal language model (as it is or wrapped by PEFT) and, for live pictures, a vision encoder.
+
+    mixed: run in the language model's own dtype by autocast, where float32 weights were put onto or into it.
+    attend: how much the prompt attends to each position, (b, t) of a batch, shown as the marks' `attended`.
+    """
 
     language_model: Any
+    connector: Any
+    vision: Any
+    attend: Callable[[Batch], Tensor] | None
 
-    def __init__(self, connector: Connector, language_model: nn.Module):
+    def __init__(self, connector: Connector, language_model: nn.Module, vision: VisionEncoder | None = None):
         super().__init__()
         self.connector = connector
         self.language_model = language_model
+        self.vision = vision
+        self.mixed = False
+        self.attend = None
+        self.dtype: torch.dtype = self.language_model.get_input_embeddings().weight.dtype
+
+    @property
+    def config(self) -> Any:
+        return self.language_model.config
 
     @property
     def board(self) -> MarkBoard:
         model = self.language_model
         return board_of(model.get_base_model() if hasattr(model, "get_base_model") else model)
 
+    mark_board = board  # so that the board of the composed model is that of its language model
+
+    def precision(self) -> AbstractContextManager:
+        if not self.mixed or self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.language_model.get_input_embeddings().weight.device.type, self.dtype)
+
+    def visual(self, batch: Batch) -> Tensor:
+        """The visual tokens of the batch's pictures: (p, v, d)."""
+        return self.connector(self.vision(batch.pixels) if batch.features is None else batch.features)
+
     def splice(self, batch: Batch) -> Tensor:
-        """Word embeddings with the visual tokens in their places: (b, t, d)."""
+        """Word embeddings with the visual tokens in their places: (b, t, d).
+
+        Raises DataError where the pictures' tokens are not as many as their places.
+        """
         embeddings = self.language_model.get_input_embeddings()(batch.input_ids)
-        if batch.features is None:
+        if not batch.pictured:
             return embeddings
-        visual = self.connector(batch.features).to(embeddings.dtype)  # (p, v, d)
+        visual = self.visual(batch).to(embeddings.dtype)  # (p, v, d)
+        places = int(batch.marks.visual.sum())
+        if visual.shape[:-1].numel() != places:
+            raise DataError(f"{len(visual)} pictures of {visual.shape[1]} visual tokens; the batch has {places} places")
         return embeddings.masked_scatter(batch.marks.visual.unsqueeze(-1), visual)
 
     def hidden(self, batch: Batch, **options: Any) -> Any:
         """The backbone's output (last_hidden_state (b, t, d), cache if asked for) with the marks on show."""
-        with self.board.show(batch.marks):
+        marks = batch.marks if self.attend is None else replace(batch.marks, attended=self.attend(batch))
+        return self.run(batch, marks, **options)
+
+    def run(self, batch: Batch, marks: Marks, **options: Any) -> Any:
+        """As `hidden`, with *marks* on show as they are."""
+        with self.board.show(marks), self.precision():
             return backbone_of(self.language_model)(
                 inputs_embeds=self.splice(batch),
                 position_ids=batch.position_ids,
@@ -64,18 +106,24 @@ class ComposedModel(nn.Module):
 
         No marks are on show: there is no visual position left to edit, so steering costs nothing here.
         """
-        return backbone_of(self.language_model)(
-            inputs_embeds=self.language_model.get_input_embeddings()(ids),
-            position_ids=positions,
-            attention_mask=self.mask(visible),
-            past_key_values=cache,
-            use_cache=True,
-        )
+        with self.precision():
+            return backbone_of(self.language_model)(
+                inputs_embeds=self.language_model.get_input_embeddings()(ids),
+                position_ids=positions,
+                attention_mask=self.mask(visible),
+                past_key_values=cache,
+                use_cache=True,
+            )
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """The LM head on chosen positions only: (n, d) to (n, vocabulary) in float32."""
+        with self.precision():
+            return logits_at(self.language_model, hidden)
 
     def forward(self, batch: Batch) -> tuple[Tensor, int]:
         """Mean cross-entropy (nats per supervised token) and the number of supervised tokens."""
         hidden = self.hidden(batch, use_cache=False).last_hidden_state
         supervised = batch.marks.answer[:, 1:]  # a token is predicted from the position before it
-        logits = logits_at(self.language_model, hidden[:, :-1][supervised])  # (n, vocabulary)
+        logits = self.logits(hidden[:, :-1][supervised])  # (n, vocabulary)
         targets = batch.input_ids[:, 1:][supervised]
         return functional.cross_entropy(logits, targets), len(targets)

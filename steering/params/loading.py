@@ -99,6 +99,8 @@ def _arm_faults(raw: dict[str, Any]) -> Iterator[str]:
         for arm, settings in arms.items():
             for fault in settings.faults(model.shape, encoder.shape) if settings else []:
                 yield f"arms.{arm}.{fault} (in experiments.{name}, world {experiment['world']})"
+            if settings and settings.method == "full" and model.quantise:
+                yield f"arms.{arm}: full cannot train {model.quantise} weights; allowed: another method (in {name})"
 
 
 def _valid(kind: Any, value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from steering.arms import LanguageShape, VisionShape
 
@@ -61,6 +61,12 @@ class LanguageModel(Part):
     attention: Literal["eager", "sdpa"] = "sdpa"
     quantise: Literal["4bit"] | None = Field(None, exclude_if=absent)
 
+    @model_validator(mode="after")
+    def _capped(self) -> LanguageModel:
+        if self.config.model_type == "gemma2" and self.attention != "eager":
+            raise ValueError("attention sdpa, which cannot cap Gemma 2's attention scores; allowed: eager")
+        return self
+
     @property
     def shape(self) -> LanguageShape:
         return LanguageShape.of(self.config)
@@ -85,6 +91,12 @@ class VisionEncoder(Part):
     parts: list[Name] = Field([], exclude_if=nothing)
     tokens: int = Field(ge=1)
     width: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _joined(self) -> VisionEncoder:
+        if (self.kind == "side_by_side") != bool(self.parts):
+            raise ValueError(f"kind {self.kind} with parts {self.parts}; allowed: parts for side_by_side alone")
+        return self
 
     @property
     def shape(self) -> VisionShape:

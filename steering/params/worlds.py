@@ -102,7 +102,7 @@ class World(Part):
     vision_encoder: Name
     connector: Literal["identity", "linear", "mlp2_gelu", "mlp2_norm", "resampler", "qformer"]
     connector_settings: dict[str, int] = {}
-    template: Literal["chatml", "vicuna", "phi"]
+    template: Literal["chatml", "vicuna", "phi", "gemma"]
     datasets: dict[Name, Dataset] = {}
     benchmarks: dict[Name, Benchmark] = {}
     pretrain: Pretrain | None = None

@@ -14,7 +14,7 @@ from steering.metrics_log import MetricsLog
 from steering.model.composed import ComposedModel
 from steering.train.checkpoint import CheckpointStore
 from steering.train.loop import fit
-from steering.train.optimiser import Recipe
+from steering.train.optimiser import Recipe, release, trainable
 from steering.train.order import Order
 
 
@@ -28,17 +28,23 @@ def train(
     state: Path,
     log: Path,
 ) -> int:
-    """Train *model* in place on *conversations*; returns the step it resumed from (0 for a fresh start).
+    """Train *model*, a method attached, in place on *conversations*; returns the step it resumed from (0: afresh).
 
-    Resume checkpoints go to *state*/checkpoints, step metrics to *log*. Raises DataError for too few conversations.
+    What *recipe* trains beside the method is made trainable here; where that leaves nothing to train, there is no
+    step. Resume checkpoints go to *state*/checkpoints, step metrics to *log*. Raises DataError for too few
+    conversations.
     """
-    settings = dict(recipe)
+    settings = {key: value for key, value in recipe.items() if key != "method_learning_rates"}
     store = CheckpointStore(state / "checkpoints", every=settings.pop("checkpoint_every"))
     plan = Recipe(**settings)
     if len(conversations) < plan.conversations:
         raise DataError(
             f"{len(conversations)} conversations; a step needs {plan.conversations}: draw more, or ask for fewer"
         )
+    release(plan, model)
+    if not trainable(model):
+        MetricsLog(log, resume_step=0).close()
+        return 0
     order = Order(len(conversations), plan.conversations, seed=seed)
 
     def batch_at(step: int) -> Batch:

@@ -1,27 +1,24 @@
-"""Attention capture against eager maps, and LMAR against hand-made numbers."""
+"""Attention capture of every family against its eager maps."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import LlamaConfig, LlamaForCausalLM, PhiConfig, PhiForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from steering.analyse.attention import (
-    ModalityAttention,
     answer_queries,
-    attention_summary,
     capture,
-    lmar,
     modality_attention,
     modality_columns,
 )
 from steering.arms import LoraSettings, MoresSettings
 from steering.errors import DataError
+from steering.families import FAMILIES
 from steering.methods import attach
 from steering.model.marks import Marks, board_of
 
@@ -35,16 +32,25 @@ SIZES: dict[str, Any] = {
     "initializer_range": 0.3,
     "pad_token_id": 0,
 }
-both = pytest.mark.parametrize("family", ["llama", "phi"])
+SHARED = {"num_key_value_heads": 2}  # two query heads share a key head
+PARTICULAR: dict[str, dict[str, Any]] = {
+    "phi": {},
+    "llama": SHARED,
+    "qwen2": SHARED,
+    "qwen3": SHARED | {"head_dim": 12},
+    "gemma": SHARED | {"head_dim": 12},
+    "gemma2": SHARED | {"head_dim": 12, "query_pre_attn_scalar": 20, "attn_logit_softcapping": 0.5},
+    "stablelm": SHARED | {"use_qkv_bias": True},
+}
+EAGER = {"gemma2"}  # has no other attention
+every = pytest.mark.parametrize("family", FAMILIES)
 
 
-def tiny(family: str, implementation: str = "sdpa") -> Any:
+def tiny(family: str, implementation: str = "sdpa", **sizes: Any) -> Any:
     torch.manual_seed(0)
-    if family == "llama":  # two query heads share a key head
-        model: nn.Module = LlamaForCausalLM(LlamaConfig(num_key_value_heads=2, **SIZES))
-    else:
-        model = PhiForCausalLM(PhiConfig(**SIZES))
-    model.set_attn_implementation(implementation)  # type: ignore[operator]
+    config = AutoConfig.for_model(family, **SIZES, **PARTICULAR[family], **sizes)
+    model: Any = AutoModelForCausalLM.from_config(config)
+    model.set_attn_implementation("eager" if family in EAGER else implementation)
     return model.requires_grad_(False).eval()
 
 
@@ -76,7 +82,7 @@ def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
         torch.testing.assert_close(found[name], value, rtol=0, atol=1e-5)
 
 
-@both
+@every
 @pytest.mark.parametrize("pad", [0, 5])
 def test_masses_equal_eager_maps(family: str, pad: int) -> None:
     placed = marks(pad=pad)
@@ -91,7 +97,7 @@ def test_masses_equal_eager_maps(family: str, pad: int) -> None:
     assert_same({"all": found["visual"] + found["text"]}, {"all": torch.ones(LAYERS, 2)})
 
 
-@both
+@every
 @pytest.mark.parametrize("kind", ["additive", "boolean"])
 def test_masks_of_four_dimensions_are_honoured(family: str, kind: str) -> None:
     """Two questions share a picture: the second does not see the first."""
@@ -107,6 +113,16 @@ def test_masks_of_four_dimensions_are_honoured(family: str, kind: str) -> None:
     expected = eager(tiny(family, "eager"), {"input_ids": ids(), "attention_mask": additive}, queries, columns)
     assert_same(recorder.mass(), expected)
     assert recorder.mass()["first"].abs().max() == 0 and recorder.counts()["first"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("family", ["gemma2", "qwen2", "qwen3"])
+def test_a_sliding_window_is_heeded(family: str) -> None:
+    window = {"sliding_window": 4, "use_sliding_window": True, "max_window_layers": 1}
+    placed = marks()
+    inputs, queries, columns = {"input_ids": ids()}, answer_queries(placed), modality_columns(placed)
+    found = modality_attention(tiny(family, **window), inputs, queries=queries, columns=columns)
+    assert_same(found, eager(tiny(family, "eager", **window), inputs, queries, columns))
+    assert (found["visual"] == 0).any() and (found["visual"] > 0).any()
 
 
 def test_padded_query_rows_are_left_out() -> None:
@@ -129,11 +145,15 @@ def test_a_sample_without_queries_is_not_a_number() -> None:
     assert found["visual"][:, 0].isfinite().all() and found["visual"][:, 1].isnan().all()
 
 
-def test_the_output_of_the_model_is_untouched() -> None:
-    placed, model = marks(), tiny("llama")
-    plain = model(input_ids=ids()).logits
-    with capture(model, queries=answer_queries(placed), columns=modality_columns(placed)):
-        assert torch.equal(model(input_ids=ids()).logits, plain)
+@every
+def test_the_output_of_the_model_is_untouched(family: str) -> None:
+    placed, model = marks(), tiny(family)
+    mask = torch.ones(2, LENGTH, dtype=torch.long)
+    mask[1, :5] = 0
+    for padding in ({}, {"attention_mask": mask}):
+        plain = model(input_ids=ids(), **padding).logits
+        with capture(model, queries=answer_queries(placed), columns=modality_columns(placed)):
+            assert torch.equal(model(input_ids=ids(), **padding).logits, plain)
 
 
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
@@ -147,7 +167,7 @@ def test_the_attention_implementation_is_restored(implementation: str) -> None:
     assert model.config._attn_implementation == implementation
 
 
-@both
+@every
 @pytest.mark.parametrize("arm", [LoraSettings(rank=2, alpha=4), MoresSettings(token_ratio=1.0)])
 def test_adapted_models_are_captured(family: str, arm: Any) -> None:
     placed, found = marks(), []
@@ -234,66 +254,3 @@ def test_counts_are_the_columns_a_query_row_sees() -> None:
     counts = recorder.counts()  # rows 13..16 see 14..17 columns, six of them visual
     assert counts["visual"].tolist() == [6, 6] and counts["text"].tolist() == [9.5, 8.5]
     assert counts["text_without_sink"].tolist() == [8.5, 7.5]
-
-
-def test_equal_attention_to_every_token_is_lmar_one() -> None:
-    counts = {"visual": np.array([6.0, 9.0]), "text": np.array([4.0, 3.0])}
-    mass = {name: np.tile(count / 30, (LAYERS, 1)) for name, count in counts.items()}
-    np.testing.assert_allclose(lmar(mass, counts), 1)
-    np.testing.assert_allclose(lmar(mass | {"text": 2 * mass["text"]}, counts), 0.5)
-
-
-def record(n: int = 40) -> ModalityAttention:
-    chance = np.random.default_rng(0)
-    visual = chance.uniform(0.1, 0.5, (LAYERS, n))
-    mass = {"visual": visual, "text": 1 - visual, "text_without_sink": 0.3 * (1 - visual)}
-    counts = {"visual": np.full(n, 16.0), "text": np.full(n, 31.0), "text_without_sink": np.full(n, 30.0)}
-    return ModalityAttention(mass, counts)
-
-
-def test_the_summary_has_both_estimates_with_and_without_the_sink() -> None:
-    attention, summary = record(), attention_summary(record(), seed=0)
-    visual, text = attention.mass["visual"] / 16, attention.mass["text"] / 31
-    bare = attention.mass["text_without_sink"] / 30
-    found = {
-        (sink, kind): [layer["value"] for layer in layers]
-        for sink, kinds in summary["lmar"].items()
-        for kind, layers in kinds.items()
-    }
-    np.testing.assert_allclose(found["with_sink", "mean_of_ratios"], (visual / text).mean(1))
-    np.testing.assert_allclose(found["with_sink", "ratio_of_means"], visual.mean(1) / text.mean(1))
-    np.testing.assert_allclose(found["without_sink", "mean_of_ratios"], (visual / bare).mean(1))
-    np.testing.assert_allclose(found["without_sink", "ratio_of_means"], visual.mean(1) / bare.mean(1))
-    np.testing.assert_allclose([layer["value"] for layer in summary["visual_share"]], attention.mass["visual"].mean(1))
-    assert summary["n"] == 40
-
-
-def test_intervals_hold_their_value_and_follow_the_seed() -> None:
-    summary = attention_summary(record(), seed=0)
-    for layer in [*summary["visual_share"], *summary["lmar"]["with_sink"]["ratio_of_means"]]:
-        assert layer["low"] < layer["value"] < layer["high"]
-    assert attention_summary(record(), seed=0) == summary != attention_summary(record(), seed=1)
-
-
-def test_the_interval_is_about_two_standard_errors() -> None:
-    share = attention_summary(record(400), seed=0)["visual_share"][0]
-    assert abs((share["high"] - share["low"]) / (3.92 * record(400).mass["visual"][0].std() / 20) - 1) < 0.1
-
-
-def test_samples_without_visual_tokens_are_left_out() -> None:
-    attention = record()
-    attention.counts["visual"][3] = 0
-    attention.counts["text"][4] = np.nan
-    summary = attention_summary(attention, seed=0)
-    assert summary["n"] == 38 and np.isfinite(summary["lmar"]["with_sink"]["mean_of_ratios"][0]["value"])
-    attention.counts["visual"][:] = 0
-    with pytest.raises(DataError, match="no sample has queries"):
-        attention_summary(attention, seed=0)
-
-
-def test_batches_join_in_order() -> None:
-    joined = ModalityAttention.joined([record(3), record(5)])
-    assert joined.mass["visual"].shape == (LAYERS, 8) and joined.counts["text"].shape == (8,)
-    assert (joined.mass["visual"][:, 3:] == record(5).mass["visual"]).all()
-    with pytest.raises(DataError, match="no samples"):
-        ModalityAttention.joined([])

@@ -79,6 +79,32 @@ def test_features_come_in_the_order_of_the_pictured_samples() -> None:
     assert collate([TEXT, TEXT]).features is None
 
 
+def test_a_picture_takes_the_positions_it_is_told_to() -> None:
+    fewer = Sample((1, 2), TURNS, torch.zeros(7, 2), visual_tokens=V)
+    live = Sample((1, 2), TURNS, pixels=torch.zeros(3, 4, 4), visual_tokens=V)
+    assert row(collate([fewer])) == row(collate([live])) == row(collate([PICTURED]))
+
+
+def test_pixels_come_in_the_order_of_the_pictured_samples() -> None:
+    live = [Sample((1,), TURNS, pixels=torch.full((3, 4, 4), level), visual_tokens=V) for level in (0.0, 1.0)]
+    batch = collate([live[1], TEXT, live[0]])
+    assert batch.features is None
+    assert batch.pixels is not None
+    assert batch.pixels[:, 0, 0, 0].tolist() == [1, 0]
+    assert torch.equal(batch.to("cpu").pixels, batch.pixels)
+    assert (batch.pictured, collate([TEXT]).pictured, collate([PICTURED]).pictured) == (True, False, True)
+
+
+def test_pixels_without_a_number_of_tokens_are_refused() -> None:
+    with pytest.raises(DataError, match="without visual_tokens"):
+        collate([Sample((1,), TURNS, pixels=torch.zeros(3, 4, 4))])
+
+
+def test_features_beside_pixels_are_refused() -> None:
+    with pytest.raises(DataError, match="features and pixels"):
+        collate([PICTURED, Sample((1,), TURNS, pixels=torch.zeros(3, 4, 4), visual_tokens=V)])
+
+
 def test_tokens_counts_what_is_not_padding() -> None:
     assert collate([PICTURED, TEXT]).tokens == 13 + 6
 

@@ -20,6 +20,14 @@ def spelled(tokenizer: Any, ids: tuple[int, ...]) -> list[str]:
 
 
 @pytest.fixture
+def tokenizer(make_tokenizer: Callable) -> Any:
+    """One token per byte and one per special token, Gemma's <eos> among them."""
+    made = make_tokenizer()
+    made.add_special_tokens({"eos_token": "<eos>"})
+    return made
+
+
+@pytest.fixture
 def chatml(tokenizer: Any) -> Scribe:
     return Scribe(tokenizer, template_named("chatml"))
 
@@ -37,11 +45,17 @@ def test_chatml_is_written_token_by_token(chatml: Scribe, tokenizer: Any) -> Non
     assert spelled(tokenizer, turn.answer) == [*"yes", "<|im_end|>"]
 
 
-def test_vicuna_is_written_token_by_token(tokenizer: Any) -> None:
-    scribe = Scribe(tokenizer, template_named("vicuna"))
+@pytest.mark.parametrize(("name", "end"), [("vicuna", "</s>"), ("phi", "<|endoftext|>"), ("gemma", "<eos>")])
+def test_llavas_words_are_written_token_by_token(name: str, end: str, tokenizer: Any) -> None:
+    scribe = Scribe(tokenizer, template_named(name))
     turn = scribe.turn("ab?", "yes")
     assert spelled(tokenizer, scribe.opening + turn.question) == [*"USER: ", *"\nab?", *" ASSISTANT: "]
-    assert spelled(tokenizer, turn.answer) == [*"yes", "</s>"]
+    assert spelled(tokenizer, turn.answer) == [*"yes", end]
+
+
+def test_a_template_of_another_family_is_refused(make_tokenizer: Callable) -> None:
+    with pytest.raises(DataError, match="template gemma: '<eos>' is not one token"):
+        Scribe(make_tokenizer(), template_named("gemma"))
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -119,5 +133,5 @@ def test_a_closing_without_tokens_is_refused(tokenizer: Any) -> None:
 
 
 def test_an_unknown_template_is_refused_with_those_allowed() -> None:
-    with pytest.raises(ParamsError, match="alpaca is unknown; allowed: plain, chatml, vicuna, phi"):
+    with pytest.raises(ParamsError, match="alpaca is unknown; allowed: plain, chatml, vicuna, phi, gemma"):
         template_named("alpaca")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from contract import ARMS, IN_PEFT, TUNED
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
-from steering.arms import LoraSettings, MoresSettings, NoneSettings
+from steering.arms import MoresSettings, NoneSettings
 from steering.errors import CheckpointError
 from steering.methods import attach
 from steering.methods.adapters import load_adapter, save_adapter
@@ -31,7 +32,7 @@ def test_the_folder_holds_own_parameters_only(saved: Path) -> None:
         "adapter_model.safetensors",
     }
     tensors = load_file(saved / "adapter_model.safetensors")
-    assert len(tensors) == 12 and all(".mores_editors." in name for name in tensors)
+    assert len(tensors) == 12 and all(".steering_editors." in name for name in tensors)
     assert sum(tensor.numel() for tensor in tensors.values()) == 4 * (2 * 64 + 1)
     assert (saved / "adapter_model.safetensors").stat().st_size < 5000
     base = {"method": "mores", "base_hash": "abc", "hidden": 64, "layers": 4}
@@ -57,11 +58,11 @@ def test_saving_replaces_what_was_there(saved: Path, tiny: Callable) -> None:
     assert [path.name for path in saved.iterdir()] == ["adapter_base.json"]
 
 
-@pytest.mark.parametrize("settings", [LoraSettings(rank=2), MoresSettings()])
-def test_equal_adapters_are_equal_bytes(tmp_path: Path, tiny: Callable, settings: LoraSettings) -> None:
+@pytest.mark.parametrize("arm", IN_PEFT)
+def test_equal_adapters_are_equal_bytes(tmp_path: Path, tiny: Callable, arm: str) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
-        save_adapter(attach(tiny("llama"), settings, seed=0), folder, base_hash="abc")
+        save_adapter(attach(tiny("llama"), ARMS[arm], seed=0), folder, base_hash="abc")
     for path in folders[0].iterdir():
         assert path.read_bytes() == (folders[1] / path.name).read_bytes()
     config = json.loads((folders[0] / "adapter_config.json").read_text())
@@ -96,22 +97,25 @@ def test_another_size_or_depth_is_refused(saved: Path, tiny: Callable) -> None:
     assert "hidden: 128; allowed 64" in str(error.value) and "layers: 6; allowed 4" in str(error.value)
 
 
-def test_missing_extra_and_misshapen_tensors_are_refused_at_once(
-    saved: Path, tiny: Callable, text: Callable, rows: list
+@pytest.mark.parametrize("arm", TUNED)
+def test_missing_extra_and_misshapen_tensors_are_refused_at_once_and_the_model_is_as_it_was(
+    arm: str, tmp_path: Path, tiny: Callable, text: Callable, rows: list, stir: Callable
 ) -> None:
-    path = saved / "adapter_model.safetensors"
+    path = tmp_path / "adapter" / "adapter_model.safetensors"
+    save_adapter(stir(attach(tiny("llama"), ARMS[arm], seed=0)), path.parent, base_hash="abc")
     tensors = load_file(path)
-    start = "base_model.model.model.layers"
-    del tensors[f"{start}.1.mores_editors.bias"]
-    tensors[f"{start}.7.mores_editors.bias"] = torch.zeros(1)
-    tensors[f"{start}.0.mores_editors.basis"] = torch.zeros(64, 2)
-    save_file(tensors, path)
-    model = tiny("llama")
+    first, second = sorted(tensors)[:2]
+    tensors.pop(first)
+    allowed = tuple(tensors[second].shape)
+    save_file(tensors | {"other": torch.zeros(1), second: torch.zeros(7, 7)}, path)
+    model = tiny("llama").requires_grad_(True)
+    modules, flags = set(model.modules()), {name: value.requires_grad for name, value in model.named_parameters()}
     with pytest.raises(CheckpointError) as error:
-        load_adapter(model, saved, base_hash="abc")
-    assert f"{start}.1.mores_editors.bias is missing" in str(error.value)
-    assert f"{start}.7.mores_editors.bias is unknown" in str(error.value)
-    assert f"{start}.0.mores_editors.basis has shape (64, 2); allowed (64, 1)" in str(error.value)
+        load_adapter(model, path.parent, base_hash="abc")
+    assert f"{first} is missing" in str(error.value) and "other is unknown" in str(error.value)
+    assert f"{second} has shape (7, 7); allowed {allowed}" in str(error.value)
+    assert set(model.modules()) == modules and not hasattr(model, "peft_config")
+    assert {name: value.requires_grad for name, value in model.named_parameters()} == flags
     assert torch.equal(text(rows).logits(model), text(rows).logits(tiny("llama")))
 
 
@@ -129,5 +133,25 @@ def test_a_damaged_file_is_refused_by_name(saved: Path, name: str, fate: str, ti
 
 def test_a_configuration_of_no_known_method_is_refused(saved: Path, tiny: Callable) -> None:
     (saved / "adapter_config.json").write_text('{"peft_type": "MORS"}')
-    with pytest.raises(CheckpointError, match="adapter_config.json"):
+    with pytest.raises(CheckpointError, match="adapter_config.json: peft_type: MORS; allowed MORES, as adapter_base"):
         load_adapter(tiny("llama"), saved, base_hash="abc")
+
+
+def test_a_note_of_no_known_method_is_refused(saved: Path, tiny: Callable) -> None:
+    note = json.loads((saved / "adapter_base.json").read_text()) | {"method": "mors"}
+    (saved / "adapter_base.json").write_text(json.dumps(note))
+    with pytest.raises(CheckpointError, match="adapter_base.json: method: mors; allowed .* .did you mean mores"):
+        load_adapter(tiny("llama"), saved, base_hash="abc")
+
+
+@pytest.mark.parametrize("change", [{"rank": 0}, {"layers": [9]}, {"layers": "everywhere"}])
+def test_a_configuration_that_does_not_fit_is_refused_and_the_model_is_as_it_was(
+    saved: Path, change: dict, tiny: Callable, text: Callable, rows: list
+) -> None:
+    config = json.loads((saved / "adapter_config.json").read_text()) | change
+    (saved / "adapter_config.json").write_text(json.dumps(config))
+    model = tiny("llama")
+    with pytest.raises(CheckpointError, match="adapter_config.json"):
+        load_adapter(model, saved, base_hash="abc")
+    assert not hasattr(model, "peft_config")
+    assert torch.equal(text(rows).logits(model), text(rows).logits(tiny("llama")))

@@ -109,3 +109,41 @@ def test_nothing_of_size_d_by_d_is_kept_or_made() -> None:
         edit(torch.randn(9, hidden)).sum().backward()
     assert largest <= 9 * hidden
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_r_is_orthonormal_after_a_thousand_steps_and_in_a_bfloat16_editor(rank: int) -> None:
+    edit, states = editor(rank=rank), torch.randn(40, 32)
+    optimiser = torch.optim.AdamW(edit.parameters(), lr=1e-2)
+    before = edit.rotation().detach().clone()
+    for _ in range(1000):
+        optimiser.zero_grad()
+        (edit(states) - states.roll(1, 1)).square().mean().backward()
+        optimiser.step()
+    assert (edit.rotation() - before).abs().max() > 0.05
+    for cast in (edit, edit.bfloat16()):
+        rotation = cast.rotation()
+        assert rotation.dtype == torch.float32
+        torch.testing.assert_close(rotation.T @ rotation, torch.eye(rank), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("identity_start", [True, False])
+@pytest.mark.parametrize("rank", [1, 3])
+def test_an_untied_editor_starts_as_the_tied_one(rank: int, identity_start: bool) -> None:
+    tied, untied = (editor(rank=rank, tied=choice, identity_start=identity_start) for choice in (True, False))
+    assert torch.equal(untied.up, tied.rotation()) and torch.equal(untied.down, tied.rotation().T)
+    states = torch.randn(5, 32)
+    assert torch.equal(untied(states), tied(states))
+    assert torch.equal(untied.weight, tied.weight) and torch.equal(untied.bias, tied.bias)
+
+
+def test_an_untied_editor_is_the_formula_with_two_free_matrices() -> None:
+    edit, states = editor(hidden=8, rank=2, tied=False), torch.randn(5, 8)
+    with torch.no_grad():
+        for parameter in edit.parameters():
+            parameter.add_(torch.randn(parameter.shape))
+    low = states @ edit.weight.T + edit.bias - states @ edit.down.T
+    torch.testing.assert_close(edit(states), states + low @ edit.up.T, rtol=1e-4, atol=1e-5)
+    assert sum(parameter.numel() for parameter in edit.parameters()) == 2 * (3 * 8 + 1)
+    edit(states).square().sum().backward()
+    assert all(parameter.grad.abs().max() > 0 for parameter in edit.parameters())  # type: ignore[union-attr]

@@ -10,25 +10,21 @@ import pytest
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model
 from torch import nn
-from transformers import (
-    CLIPVisionConfig,
-    LlamaConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from steering.arms import MoresSettings
 from steering.errors import ParamsError, SteeringError
-from steering.methods import MoReSConfig, SteeredLayer, attach
+from steering.methods import MoReSConfig, attach
+from steering.methods.sites import EditedModule
 from steering.model.marks import board_of
 
 both = pytest.mark.parametrize("family", ["llama", "phi"])
 
 
-def steered(model: nn.Module) -> dict[int, SteeredLayer]:
-    return {module.index: module for module in model.modules() if isinstance(module, SteeredLayer)}
+def steered(model: nn.Module) -> dict[int, EditedModule]:
+    """The steered layers by their number."""
+    edited = [module for module in model.modules() if isinstance(module, EditedModule)]
+    return {next(iter(module.steering_sites.values()))[0].layer: module for module in edited}
 
 
 def layer_outputs(model: nn.Module, run: Callable[[], Any]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -152,9 +148,11 @@ def test_unloading_gives_the_base_model_back(tiny: Callable, text: Callable, row
 def test_merging_is_refused(tiny: Callable, text: Callable, rows: list) -> None:
     model = attach(tiny("llama"), MoresSettings(), seed=0)
     before = text(rows).logits(model)
-    for merge in (model.merge_and_unload, model.merge_adapter, steered(model)[0].merge):
+    for merge in (model.merge_and_unload, model.merge_adapter):
         with pytest.raises(SteeringError, match="MoReS: cannot be merged, its edit depends on the position"):
             merge()
+    with pytest.raises(SteeringError, match="cannot be merged"):
+        steered(model)[0].merge()
     assert torch.equal(text(rows).logits(model), before)
 
 
@@ -179,7 +177,7 @@ def test_adapters_live_side_by_side(tmp_path: Path, tiny: Callable, text: Callab
     model.set_adapter("other")
     second = batch.logits(stir(model, seed=5))
     assert not torch.equal(first, second)
-    assert {name.split(".")[-2] for name, value in model.named_parameters() if value.requires_grad} == {"other"}
+    assert {name.split(".")[-3] for name, value in model.named_parameters() if value.requires_grad} == {"other"}
     model.base_model.set_adapter(["default", "other"])
     assert not torch.equal(batch.logits(model), first) and not torch.equal(batch.logits(model), second)
     model.set_adapter("default")
@@ -238,29 +236,32 @@ def test_a_model_that_reads_attributes_of_its_layers_works() -> None:
     assert steered(wrapped)[0].self_attn is steered(wrapped)[0].base_layer.self_attn
 
 
-def llava() -> LlavaForConditionalGeneration:
-    """A stock LLaVA: 4 visual tokens per picture."""
-    torch.manual_seed(0)
-    shared: dict[str, Any] = {"num_hidden_layers": 2, "num_attention_heads": 2, "initializer_range": 0.1}
-    vision = CLIPVisionConfig(hidden_size=16, intermediate_size=24, image_size=8, patch_size=4, **shared)
-    language = LlamaConfig(
-        hidden_size=32, intermediate_size=48, vocab_size=50, pad_token_id=0, eos_token_id=2, bos_token_id=1, **shared
-    )
-    return LlavaForConditionalGeneration(
-        LlavaConfig(vision_config=vision, text_config=language, image_token_id=40)
-    ).eval()
-
-
-def test_a_stock_llava_is_steered_in_its_language_model() -> None:
-    pictures, ids = torch.randn(2, 3, 8, 8), torch.tensor([[3, *[40] * 4, 4, 5, 6], [7, 8, 9, *[40] * 4, 11]])
-    model = get_peft_model(llava(), MoReSConfig(rank=2))
+def test_a_stock_llava_is_steered_in_its_language_model(llava: Callable, asked: dict) -> None:
+    model = get_peft_model(llava(2), MoReSConfig(rank=2))
     assert model.peft_config["default"].target_modules == r"model\.language_model\.layers\.(0|1)"
-    inputs = {"input_ids": ids, "pixel_values": pictures, "attention_mask": torch.ones_like(ids)}
-    logits, plain = model(**inputs).logits, llava()(**inputs).logits
-    assert torch.equal(logits[0, 0], plain[0, 0]) and torch.equal(logits[1, :3], plain[1, :3])
+    logits, plain = model(**asked).logits, llava(2)(**asked).logits
+    assert torch.equal(logits[0, 0], plain[0, 0]) and torch.equal(logits[1, 1], plain[1, 1])
     assert not torch.equal(logits[:, -1], plain[:, -1])
     words = torch.tensor([[3, 4, 5, 6]])
-    assert torch.equal(model(input_ids=words).logits, llava()(input_ids=words).logits)
+    assert torch.equal(model(input_ids=words).logits, llava(2)(input_ids=words).logits)
     options = {"do_sample": False, "max_new_tokens": 5}
-    cached, uncached = (model.generate(**inputs, **options, use_cache=use) for use in (True, False))
+    cached, uncached = (model.generate(**asked, **options, use_cache=use) for use in (True, False))
     assert torch.equal(cached, uncached)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_it_learns_under_gradient_checkpointing(reentrant: bool, tiny: Callable, text: Callable, rows: list) -> None:
+    batch, model = text(rows[:2]), attach(tiny("llama"), MoresSettings(rank=4), seed=0).train()
+    model.enable_input_require_grads()
+    model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+    own = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    before = {name: value.detach().clone() for name, value in own.items()}
+    optimiser, losses = torch.optim.AdamW(own.values(), lr=0.03, weight_decay=0), []
+    for _ in range(30):
+        optimiser.zero_grad()
+        losses.append(batch.loss(model))
+        losses[-1].backward()
+        optimiser.step()
+    assert losses[-1] < 0.9 * losses[0]
+    moved = {name for name, value in own.items() if not torch.equal(value, before[name])}
+    assert moved == {name for name in own if ".layers.3." not in name}  # the last layer's output edit is dead

@@ -12,7 +12,8 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.utils.peft_types import TaskType
 
 from steering.errors import SteeringError
-from steering.methods import MoReSConfig, MoReSModel
+from steering.methods import AdapterConfig, LoReFTConfig, MoReSConfig, MRTConfig
+from steering.methods.mores import MoReSModel
 from steering.methods.peft_registry import add_peft_type, check_version, register_method
 
 
@@ -37,14 +38,15 @@ def test_other_enums_and_types_are_untouched() -> None:
     assert PEFT_TYPE_TO_CONFIG_MAPPING[PeftType.LORA] is LoraConfig
 
 
-def test_peft_finds_the_config_by_name() -> None:
-    assert PEFT_TYPE_TO_CONFIG_MAPPING["MORES"] is MoReSConfig  # type: ignore[index]
+def test_peft_finds_the_configs_by_name() -> None:
+    configs = {"MORES": MoReSConfig, "MRT": MRTConfig, "LOREFT": LoReFTConfig, "ADAPTER": AdapterConfig}
+    assert {name: PEFT_TYPE_TO_CONFIG_MAPPING[name] for name in configs} == configs  # type: ignore[index]
 
 
 def test_registering_again_is_harmless_but_a_name_has_one_owner() -> None:
-    register_method("mores", config_cls=MoReSConfig, model_cls=MoReSModel, prefix="mores_")
+    register_method("mores", config_cls=MoReSConfig, model_cls=MoReSModel, prefix="steering_")
     with pytest.raises(SteeringError, match="lora is already registered"):
-        register_method("lora", config_cls=MoReSConfig, model_cls=MoReSModel, prefix="mores_")
+        register_method("lora", config_cls=MoReSConfig, model_cls=MoReSModel, prefix="steering_")
 
 
 @pytest.mark.parametrize("version", ["0.20.1", "0.22.0", "1.0"])

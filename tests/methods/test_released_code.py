@@ -6,16 +6,18 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from steering.arms import MoresSettings
-from steering.methods import SteeredLayer, attach
+from steering.arms import MoresSettings, MrtSettings
+from steering.methods import attach
 from steering.methods.adapters import load_adapter, save_adapter
 from steering.methods.editor import Editor
-from steering.methods.selectors import VisualSelector
+from steering.methods.selectors import SuffixSelector, VisualSelector
+from steering.methods.sites import EditedModule
 from steering.model.marks import board_of
 
 
@@ -49,9 +51,9 @@ def test_1_checkpointed_layers_are_really_recomputed(tiny: Callable, text: Calla
     model.gradient_checkpointing_enable({"use_reentrant": False})
     calls = []
     for module in model.modules():
-        if isinstance(module, SteeredLayer):
+        if isinstance(module, EditedModule):
             module.base_layer.mlp.register_forward_pre_hook(lambda *_: calls.append("layer"))
-            module.mores_editors["default"].register_forward_pre_hook(lambda *_: calls.append("edit"))
+            module.steering_editors["default"]["visual"].register_forward_pre_hook(lambda *_: calls.append("edit"))
     loss = text(rows).loss(model)
     forward = len(calls)
     loss.backward()
@@ -82,7 +84,7 @@ def test_3_the_last_output_edit_is_dead_and_input_placement_has_none(
 def test_4_every_picture_is_edited_on_its_own_tokens_and_text_is_not(text: Callable, rows: list) -> None:
     for side in ("right", "left"):
         batch = text(rows, side=side)
-        width, chosen = batch.ids.shape[1], VisualSelector()(batch.marks.picture)
+        width, chosen = batch.ids.shape[1], VisualSelector()(batch.marks)
         assert (batch.ids.flatten()[chosen] == 99).all()
         assert torch.bincount(chosen // width, minlength=3).tolist() == [9, 14, 0]
         ends = (batch.ids == 99) & (torch.roll(batch.ids, -1, 1) != 99)  # the very last visual token of each picture
@@ -114,14 +116,28 @@ def test_5_only_the_trained_tensors_are_saved(tmp_path: Path, tiny: Callable) ->
     assert load_adapter(tiny("llama"), tmp_path / "adapter", base_hash="abc")
 
 
-def test_6_answers_do_not_move_the_edited_positions(tiny: Callable, text: Callable, rows: list) -> None:
-    question = text([rows[0][:-2]])
-    trained = text([rows[0]])
-    answer = torch.zeros_like(trained.marks.answer)
-    answer[:, -2:] = True
-    trained = replace(trained, marks=replace(trained.marks, answer=answer, prompt=trained.marks.prompt & ~answer))
-    selector = VisualSelector()
-    assert torch.equal(selector(question.marks.picture), selector(trained.marks.picture))
-    model = attach(tiny("llama"), MoresSettings(), seed=0)
+def with_answer(batch: Any, length: int) -> Any:
+    """*batch*, of one row, whose last *length* tokens are the answer."""
+    answer = torch.zeros_like(batch.marks.answer)
+    answer[:, -length:] = True
+    return replace(batch, marks=replace(batch.marks, answer=answer, prompt=batch.marks.prompt & ~answer))
+
+
+MRT = MrtSettings(vision_rank=0, connector_rank=0, prefix_tokens=2, suffix_tokens=2)
+
+
+@pytest.mark.parametrize("settings", [MoresSettings(), MRT])
+def test_6_answers_do_not_move_the_edited_positions(
+    settings: Any, tiny: Callable, text: Callable, rows: list, stir: Callable
+) -> None:
+    question, trained = text([rows[0][:-2]]), with_answer(text([rows[0]]), 2)
+    model = stir(attach(tiny("llama"), settings, seed=0))
     length = question.ids.shape[1]
     torch.testing.assert_close(trained.logits(model)[:, :length], question.logits(model), rtol=1e-4, atol=1e-5)
+
+
+def test_6_the_suffix_is_the_prompts_in_training_and_evaluation(text: Callable, rows: list) -> None:
+    question, trained = text([rows[0][:-2]]), with_answer(text([rows[0]]), 2)
+    for selector in (SuffixSelector(1), SuffixSelector(6), VisualSelector()):
+        assert torch.equal(selector(question.marks), selector(trained.marks))
+    assert SuffixSelector(1)(trained.marks).tolist() == [19]

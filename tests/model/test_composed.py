@@ -19,17 +19,9 @@ from steering.data.templates import Turn
 from steering.methods import attach
 from steering.model.composed import ComposedModel
 from steering.model.connectors import build_connector
+from steering.model.encoders import VisionEncoder
 from steering.model.language import logits_at
-from steering.model.vision import VisionEncoder, build_encoder
 
-TINY: dict[str, Any] = {
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "image_size": 32,
-    "patch_size": 8,
-}
 OPENING = (1, 2, 3)
 TURNS = (
     Turn((10, 11, 12), (13, 14, 9)),
@@ -43,11 +35,6 @@ def picture(seed: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 24, 3), dtype=np.uint8))
 
 
-def encoder_of(kind: str) -> VisionEncoder:
-    torch.manual_seed(0)
-    return build_encoder(kind, TINY)
-
-
 def seen(encoder: VisionEncoder, seed: int) -> Tensor:
     return encoder(encoder.preprocess(picture(seed)).unsqueeze(0))[0]
 
@@ -55,9 +42,11 @@ def seen(encoder: VisionEncoder, seed: int) -> Tensor:
 @pytest.fixture(
     params=[("clip", "phi"), ("siglip", "phi"), ("clip", "llama"), ("siglip", "llama")], ids="-".join, scope="module"
 )
-def parts(request: pytest.FixtureRequest, make_language_model: Callable) -> tuple[ComposedModel, VisionEncoder]:
+def parts(
+    request: pytest.FixtureRequest, make_language_model: Callable, make_encoder: Callable
+) -> tuple[ComposedModel, VisionEncoder]:
     kind, family = request.param
-    encoder = encoder_of(kind)
+    encoder = make_encoder(kind)
     torch.manual_seed(1)
     connector = build_connector("mlp2_gelu", width=encoder.width, hidden=32)
     return ComposedModel(connector, make_language_model(family)), encoder
@@ -147,8 +136,8 @@ def test_a_questions_loss_hangs_on_its_picture(parts: Any) -> None:
 
 @pytest.mark.parametrize("settings", ARMS, ids=lambda arm: arm.method)
 @pytest.mark.parametrize("family", ["llama", "phi"])
-def test_left_and_right_padding_agree(settings: Any, family: str, make_model: Callable) -> None:
-    model, encoder = make_model(settings, family=family, width=16), encoder_of("clip")
+def test_left_and_right_padding_agree(settings: Any, family: str, make_model: Callable, make_encoder: Callable) -> None:
+    model, encoder = make_model(settings, family=family, width=16), make_encoder("clip")
     samples = three_samples(encoder)
     right, left = model(collate(samples)), model(collate(samples, pad_left=True))
     assert right[1] == left[1]
@@ -156,8 +145,10 @@ def test_left_and_right_padding_agree(settings: Any, family: str, make_model: Ca
 
 
 @pytest.mark.parametrize("settings", ARMS, ids=lambda arm: arm.method)
-def test_every_method_gives_packed_questions_the_loss_of_asking_alone(settings: Any, make_model: Callable) -> None:
-    model, features = make_model(settings, width=16), seen(encoder_of("siglip"), 0)
+def test_every_method_gives_packed_questions_the_loss_of_asking_alone(
+    settings: Any, make_model: Callable, make_encoder: Callable
+) -> None:
+    model, features = make_model(settings, width=16), seen(make_encoder("siglip"), 0)
     packed = question_losses(model, collate([Sample(OPENING, TURNS, features)]))
     for turn, losses in zip(TURNS, packed, strict=True):
         alone = question_losses(model, collate([Sample(OPENING, (turn,), features)]))[0]
@@ -165,8 +156,10 @@ def test_every_method_gives_packed_questions_the_loss_of_asking_alone(settings: 
 
 
 @pytest.mark.parametrize("settings", ARMS, ids=lambda arm: arm.method)
-def test_text_beside_a_pictured_sample_is_as_text_alone(settings: Any, make_model: Callable) -> None:
-    model, encoder = make_model(settings, width=16), encoder_of("clip")
+def test_text_beside_a_pictured_sample_is_as_text_alone(
+    settings: Any, make_model: Callable, make_encoder: Callable
+) -> None:
+    model, encoder = make_model(settings, width=16), make_encoder("clip")
     samples = three_samples(encoder)
     beside, alone = collate(samples), collate([samples[1]])
     length = alone.input_ids.shape[1]
@@ -210,8 +203,8 @@ def test_one_question_is_the_same_either_way(parts: Any) -> None:
     assert torch.allclose(model(collate([sample]))[0], model(collate([sample], independent=False))[0], atol=1e-6)
 
 
-def test_the_parts_make_the_llava_of_transformers(make_language_model: Callable) -> None:
-    encoder, language_model, image_token = encoder_of("clip"), make_language_model(), 263
+def test_the_parts_make_the_llava_of_transformers(make_language_model: Callable, make_encoder: Callable) -> None:
+    encoder, language_model, image_token = make_encoder("clip"), make_language_model(), 263
     torch.manual_seed(1)
     connector = build_connector("mlp2_gelu", width=16, hidden=32)
     config = LlavaConfig(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from steering.arms import LanguageShape, LoraSettings
+from steering.arms import LanguageShape, LoraSettings, MoresSettings
+from steering.errors import SteeringError
 from steering.methods import attach
 from steering.model.language import (
     backbone_of,
@@ -19,6 +22,7 @@ from steering.model.language import (
     logits_at,
     quicken,
 )
+from steering.model.marks import Marks, board_of
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
 
@@ -28,6 +32,17 @@ def norm(dtype: torch.dtype) -> Any:
     module = LlamaRMSNorm(64, eps=1e-5)
     torch.nn.init.normal_(module.weight, mean=1, std=0.2)
     return module.to(dtype)
+
+
+class Gemma3RMSNorm(nn.RMSNorm):
+    """A norm of another formula under a like name."""
+
+    variance_epsilon = 1e-6
+
+
+def test_a_norm_of_another_name_is_left_alone() -> None:
+    module = Gemma3RMSNorm(8)
+    assert "forward" not in vars(quicken(torch.nn.Sequential(module))[0])
 
 
 @pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 2**-22), (torch.bfloat16, 2**-7)])
@@ -117,3 +132,53 @@ def test_the_backbone_is_found_beneath_an_adapter(make_language_model: Callable)
     backbone = model.model
     assert backbone_of(model) is backbone
     assert backbone_of(attach(model, LoraSettings(rank=2), seed=0)) is backbone
+
+
+@pytest.fixture
+def saved(make_language_model: Callable, tmp_path: Path) -> Path:
+    """A tiny Llama whose linears' widths are whole blocks of 64 weights."""
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
+    make_language_model("llama", **sizes).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_four_bits_need_a_gpu_and_bitsandbytes(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (saved / "model.safetensors").write_bytes(b"never read")
+    here = {
+        "a CUDA GPU": "torch.cuda.is_available",
+        "bitsandbytes": "steering.model.language.is_bitsandbytes_available",
+    }
+    for lacking in here:
+        for name, place in here.items():
+            monkeypatch.setattr(place, lambda name=name, lacking=lacking: name != lacking)
+        with pytest.raises(SteeringError, match=f"quantise: 4bit: this machine lacks {lacking}") as refused:
+            load_language_model(saved, dtype="bfloat16", quantise="4bit")
+        assert " and " not in str(refused.value) and "leave quantise out" in str(refused.value)
+
+
+def test_other_bits_are_refused_with_those_allowed(saved: Path) -> None:
+    with pytest.raises(SteeringError, match="quantise: 8bit is unknown; allowed 4bit, or left out"):
+        load_language_model(saved, dtype="bfloat16", quantise="8bit")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("arm", [LoraSettings(rank=2, alpha=4), MoresSettings(token_ratio=1.0)])
+def test_a_base_of_four_bits_is_adapted_and_trained(arm: Any, saved: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    base = load_language_model(saved, dtype="bfloat16", quantise="4bit")
+    ids, whole = IDS.to(base.device), load_language_model(saved, dtype="bfloat16").to(base.device)
+    linears = [part for part in base.modules() if isinstance(part, nn.Linear)]
+    assert sum(part.weight.dtype == torch.uint8 for part in linears) == len(linears) - 1  # the LM head stays whole
+    near = torch.nn.functional.cosine_similarity(base(ids).logits.float(), whole(ids).logits.float(), dim=-1)
+    assert near.min() > 0.8
+    frozen = [(weight, weight.clone()) for weight in base.parameters()]
+    model = attach(base, arm, seed=0).to(base.device)
+    own = [weight for weight in model.parameters() if weight.requires_grad]
+    nowhere = torch.zeros_like(ids, dtype=torch.bool)
+    with board_of(model.get_base_model()).show(Marks(torch.ones_like(ids), nowhere, nowhere, torch.zeros_like(ids))):
+        model(input_ids=ids).logits.float().square().mean().backward()
+    assert all(weight.grad.isfinite().all() for weight in own)
+    assert any(weight.grad.abs().max() > 0 for weight in own)
+    torch.optim.SGD(own, lr=0.1).step()
+    assert all(torch.equal(weight, before) for weight, before in frozen)

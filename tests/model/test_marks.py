@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -23,6 +25,14 @@ def test_moved_marks_keep_every_role() -> None:
     there = here.to("cpu")
     for role in ("picture", "prompt", "answer", "block"):
         assert torch.equal(getattr(there, role), getattr(here, role))
+
+
+def test_moved_marks_keep_what_the_prompt_attends_to_where_it_is_told() -> None:
+    here = marks([[0, 1, 0]])
+    assert here.to("cpu").attended is None
+    told = replace(here, attended=torch.tensor([[0.0, 0.7, 0.3]]))
+    assert torch.equal(told.to("cpu").attended, told.attended)  # type: ignore[arg-type]
+    assert told.to("meta").attended.is_meta  # type: ignore[union-attr]
 
 
 def test_the_board_is_empty_before_and_after() -> None:

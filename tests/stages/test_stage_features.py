@@ -12,7 +12,7 @@ from steering import layout
 from steering.data.features import Features
 from steering.data.shards import ImageArchive, write_images
 from steering.errors import DataError
-from steering.model.vision import VisionEncoder
+from steering.model.encoders import VisionEncoder
 
 ENCODER = {"kind": "efficientnet_lite0", "config": {"image_size": 8}}
 OUT = layout.features("tiny", "pictures")
@@ -33,7 +33,7 @@ def content(pictures, put_manifest, monkeypatch) -> dict[str, Any]:
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"weights")
     put_manifest(folder)
-    monkeypatch.setattr("steering.model.vision.load_encoder", lambda *_: Colours())
+    monkeypatch.setattr("steering.model.encoders.load_encoder", lambda *_, **__: Colours())
     return {"world": "tiny", "dataset": "pictures", "name": "eye", "encoder": ENCODER}
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import cos, pi
 from typing import Any
 
 import pytest
 
 from steering.arms import LoraSettings, MoresSettings, NoneSettings
-from steering.train.optimiser import Recipe, build_optimiser, trainable
+from steering.errors import ParamsError
+from steering.model.encoders import build_encoder
+from steering.train.optimiser import Recipe, build_optimiser, release, trainable
 
 RECIPE = Recipe(
     steps=20,
@@ -74,3 +77,35 @@ def test_without_warm_up_the_first_rate_is_the_peak(make_model: Callable) -> Non
 def test_the_recipe_reaches_adamw(make_model: Callable) -> None:
     group = build_optimiser(make_model(), RECIPE)[0].param_groups[0]
     assert (group["weight_decay"], group["betas"]) == (0.1, (0.9, 0.999))
+
+
+def test_a_frozen_connector_leaves_the_method_alone(make_model: Callable) -> None:
+    model, recipe = make_model(LoraSettings(rank=2)), replace(RECIPE, freeze_connector=True)
+    release(recipe, model)
+    optimiser, _ = build_optimiser(model, recipe)
+    assert [group["initial_lr"] for group in optimiser.param_groups] == [5e-4]
+
+
+def test_nothing_to_train_is_refused(make_model: Callable) -> None:
+    model = make_model(NoneSettings())
+    release(replace(RECIPE, freeze_connector=True), model)
+    with pytest.raises(ParamsError, match="nothing is trained"):
+        build_optimiser(model, RECIPE)
+
+
+@pytest.mark.parametrize(("told", "rate"), [(None, 2e-3), (1e-4, 1e-4)])
+def test_the_encoder_has_the_connectors_rate_or_its_own(told: float | None, rate: float, make_model: Callable) -> None:
+    model = make_model(LoraSettings(rank=2))
+    model.vision = build_encoder("efficientnet_lite0", {"image_size": 32})
+    recipe = replace(RECIPE, encoder_layers=1, encoder_learning_rate=told)
+    release(recipe, model)
+    optimiser, _ = build_optimiser(model, recipe)
+    assert [group["initial_lr"] for group in optimiser.param_groups] == [rate, 2e-3, 5e-4]
+    trained = {id(p) for layer in model.vision.last(1) for p in layer.parameters()}
+    assert {id(p) for p in optimiser.param_groups[0]["params"]} == trained
+
+
+def test_parameters_keep_the_order_of_the_model(make_model: Callable) -> None:
+    model = make_model(LoraSettings(rank=2))
+    held = [id(p) for group in build_optimiser(model, RECIPE)[0].param_groups for p in group["params"]]
+    assert held == [id(p) for p in trainable(model).values()]

@@ -51,6 +51,12 @@ def data_of(world):
         yield layout.features(world, name)
 
 
+def encoder_of(wildcards):
+    """The vision encoder of a run that trains or edits it; nothing where features computed once are read."""
+    name = PARAMS.worlds[wildcards.world].vision_encoder
+    return [layout.vision_encoder(name) / "manifest.json"] if PLAN.live(wildcards.world, wildcards.arm) else []
+
+
 def threads_of(wildcards):
     return PARAMS.worlds[wildcards.world].threads
 

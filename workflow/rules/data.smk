@@ -30,7 +30,8 @@ rule language_model:
 
 rule vision_encoder:
     input:
-        lambda w: layout.download(PARAMS.vision_encoders[w.name].source) / "manifest.json",
+        lambda w: [layout.vision_encoder(part) / "manifest.json" for part in PARAMS.vision_encoders[w.name].parts]
+        or layout.download(PARAMS.vision_encoders[w.name].source) / "manifest.json",
     output:
         layout.vision_encoder("{name}") / "manifest.json",
     log:

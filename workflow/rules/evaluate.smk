@@ -7,6 +7,7 @@ rule predict:
     input:
         lambda w: base_of(w.world),
         lambda w: data_of(w.world),
+        encoder_of,
         layout.run("{world}", "{data}", "{arm}", "{seed}") / "manifest.json",
     output:
         OUTCOME / "predictions" / "manifest.json",
@@ -41,6 +42,7 @@ rule attention:
         OUTCOME / "predictions" / "predictions.jsonl",
         lambda w: base_of(w.world),
         lambda w: data_of(w.world),
+        encoder_of,
         layout.run("{world}", "{data}", "{arm}", "{seed}") / "manifest.json",
     output:
         OUTCOME / "attention.json",

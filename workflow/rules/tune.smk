@@ -7,6 +7,7 @@ rule tune:
     input:
         lambda w: base_of(w.world),
         lambda w: data_of(w.world),
+        encoder_of,
         layout.connector("{world}") / "manifest.json",
         layout.mixture("{world}", "{data}"),
     output:

@@ -1,0 +1,26 @@
+"""A finished run as a model that answers: base model, connector, adapter, and the vision encoder where it runs live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from steering import assemble
+from steering.analyse.attended import chooser
+from steering.methods.adapters import load_adapter
+from steering.model.composed import ComposedModel
+
+
+def trained(content: Mapping[str, Any], run: Path) -> tuple[ComposedModel, assemble.Samples]:
+    """The model of the folder *run*, frozen and in evaluation mode, and the samples it reads.
+
+    Raises DataError and CheckpointError for files that are damaged or of another model.
+    """
+    base = assemble.language_model(content)
+    connector = assemble.trained_connector(content, base, run)
+    vision = assemble.vision(content, run) if assemble.live(content, run) else None
+    model = ComposedModel(connector, base, vision)
+    load_adapter(model, run / "adapter", base_hash=assemble.base_hash(content))
+    model.attend = chooser(model, content["settings"])
+    return model.eval(), assemble.samples(content, content["template"], model)

@@ -1,0 +1,136 @@
+"""Who reads whom: for each job its output, the jobs whose outputs it reads, and the inputs its manifest may name.
+
+The rules of workflow/ say the same to Snakemake; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from steering import layout
+from steering.plan import Plan, Run
+
+Words = dict[str, Any]
+Job = tuple[str, Words]
+"""A rule and its wildcards."""
+
+OUTPUTS: dict[str, Callable[..., Path]] = {
+    "fetch": lambda source: layout.download(source),
+    "language_model": lambda name: layout.language_model(name),
+    "vision_encoder": lambda name: layout.vision_encoder(name),
+    "dataset": lambda world, dataset: layout.dataset(world, dataset),
+    "features": lambda world, dataset: layout.features(world, dataset),
+    "mixture": lambda world, data: layout.mixture(world, data),
+    "connector": lambda world: layout.connector(world),
+    "tune": lambda **run: layout.run(**run),
+    "predict": lambda **run: layout.outcome(**run) / "predictions",
+    "score": lambda **run: layout.outcome(**run) / "scores.json",
+    "attention": lambda **run: layout.outcome(**run) / "attention.json",
+    "report": lambda experiment: layout.experiment(experiment) / "report.html",
+    "track": lambda experiment: layout.experiment(experiment) / "tracked.json",
+}
+"""In the order in which they run; a folder with a manifest, or a single file without."""
+
+SINGLE_FILES = {"features", "mixture", "score", "attention", "report", "track"}
+RUN_RULES = ("tune", "predict", "score", "attention")
+
+
+def words_of(run: Run) -> Words:
+    return {"world": run.world, "data": run.data, "arm": run.arm, "seed": run.seed}
+
+
+class Graph:
+    """The jobs of a plan and what each of them reads."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+
+    def run_rules(self, world: str) -> list[str]:
+        """The rules of a run; attention where an experiment of *world* measures it."""
+        asked = any(told.attention for told in self.plan.params.experiments.values() if told.world == world)
+        return [rule for rule in RUN_RULES if asked or rule != "attention"]
+
+    def jobs(self, experiment: str) -> list[Job]:
+        """Every job an experiment rests on, once, in the order in which rules run; none where it has no data yet."""
+        found: dict[tuple, Job] = {}
+
+        def visit(rule: str, words: Words) -> None:
+            if (key := (rule, *words.values())) not in found:
+                found[key] = (rule, words)
+                for above in self.above(rule, words):
+                    visit(*above)
+
+        if self.plan.experiment(experiment).data:
+            visit("track", {"experiment": experiment})
+        return sorted(found.values(), key=lambda job: list(OUTPUTS).index(job[0]))
+
+    def above(self, rule: str, words: Words) -> Iterator[Job]:
+        """The jobs whose outputs *rule* reads."""
+        if rule in ("language_model", "vision_encoder"):
+            yield from (("fetch", {"source": source}) for source in self._source(rule, words["name"]))
+        elif rule == "report":
+            for run in self.plan.runs(words["experiment"]):
+                yield from ((made, words_of(run)) for made in self.run_rules(run.world)[2:])
+        elif rule == "track":
+            yield "report", words
+        elif rule != "fetch":
+            yield from self._data_above(rule, words)
+
+    def _data_above(self, rule: str, words: Words) -> Iterator[Job]:
+        name = words["world"]
+        world = self.plan.world(name)
+        if rule == "dataset":
+            yield from (("fetch", {"source": source}) for source in world.datasets[words["dataset"]].sources)
+        elif rule == "features":
+            yield "dataset", words
+            yield "vision_encoder", {"name": world.vision_encoder}
+        elif rule == "mixture":
+            for dataset in self.plan.mixture_datasets(name, words["data"]):
+                yield "dataset", {"world": name, "dataset": dataset}
+        else:
+            yield from self._model_above(rule, words)
+
+    def _model_above(self, rule: str, words: Words) -> Iterator[Job]:
+        name = words["world"]
+        world = self.plan.world(name)
+        pretrain = [world.pretrain.dataset] if world.pretrain else []
+        if rule != "score":
+            yield "language_model", {"name": world.language_model}
+        for dataset in pretrain if rule == "connector" else self.plan.datasets_of(name):
+            yield from ((made, {"world": name, "dataset": dataset}) for made in ("dataset", "features"))
+        if rule == "tune":
+            yield "mixture", {"world": name, "data": words["data"]}
+            yield from [("connector", {"world": name})] if pretrain else []
+        if rule in ("predict", "attention"):
+            yield "tune", words
+        if rule in ("score", "attention"):
+            yield "predict", words
+
+    def inputs(self, rule: str, words: Words) -> dict[str, Path]:
+        """The inputs that the manifest of a job may name, and where they lie."""
+        if rule in ("language_model", "vision_encoder"):
+            sources = self._source(rule, words["name"])
+            return {"source": layout.download(sources[0])} if sources else {}
+        if rule == "dataset":
+            sources = self.plan.world(words["world"]).datasets[words["dataset"]].sources
+            return {name: layout.download(name) for name in sources}
+        return self._model_inputs(rule, words) if rule in ("connector", "tune", "predict") else {}
+
+    def _model_inputs(self, rule: str, words: Words) -> dict[str, Path]:
+        name, world = words["world"], self.plan.world(words["world"])
+        encoder = layout.vision_encoder(world.vision_encoder)
+        common = {"base": layout.language_model(world.language_model), "vision": encoder, "encoder": encoder}
+        common |= {f"features_{dataset}": layout.features(name, dataset) for dataset in world.datasets}
+        if rule == "connector" and world.pretrain:
+            dataset = world.pretrain.dataset
+            return common | {"captions": layout.dataset(name, dataset), "features": layout.features(name, dataset)}
+        if rule == "tune":
+            mixture = layout.mixture(name, words["data"])
+            return common | {"conversations": mixture, "connector": layout.connector(name)}
+        return common | {"run": layout.run(**words)} | {d: layout.dataset(name, d) for d in world.datasets}
+
+    def _source(self, rule: str, name: str) -> list[str]:
+        source = getattr(self.plan.params, f"{rule}s")[name].source
+        return [source] if source else []
