@@ -60,6 +60,8 @@ def fewer(reference: str) -> Callable[[Told], str]:
 
 Column = tuple[str, Callable[[Told], str]]
 
+MARKS = {"measured": "", "scaled": "~", "assumed": "?"}
+
 COLUMNS: list[Column] = [
     ("arm", lambda arm: arm["arm"]),
     ("method", lambda arm: arm["method"]),
@@ -74,7 +76,7 @@ COLUMNS: list[Column] = [
     ("state", lambda arm: size(arm["state_bytes"])),
     ("peak", lambda arm: size(arm["peak_memory_bytes"])),
     ("process", lambda arm: size(arm["measured_peak_memory_bytes"])),
-    ("hours", lambda arm: f"{hours(arm['hours'])} {arm['hours_from'][0]}"),
+    ("hours", lambda arm: MARKS[arm["hours_from"]] + hours(arm["hours"])),
     ("disk", lambda arm: size(arm["disk_bytes"])),
 ]
 
@@ -128,8 +130,8 @@ def _runs(arms: Sequence[Told]) -> Iterator[str]:
 
 def legend(assumed: Told) -> Iterator[str]:
     """What the columns mean and what was assumed."""
-    yield "m: measured on the arm's own runs.  s: scaled from the world's other runs by FLOPs.  a: assumed, from sizes."
-    yield f"hours: of all seeds, training and answering; assumed: {assumed['gpu']}, or {assumed['cpu_thread']}"
+    yield "hours: of all seeds, training and answering; as measured, ~ scaled by FLOPs from the world's other runs, or"
+    yield f"? assumed from {assumed['gpu']}, or {assumed['cpu_thread']}"
     yield f"state: weights, gradients, Adam.  peak: with activations, {assumed['memory']}"
     yield "process: the most memory that a finished run's whole process took, libraries and data included"
     yield f"step FLOP: positions = {assumed['positions']}"
