@@ -6,6 +6,7 @@ from steering import layout
 from steering.analyse.report import ReportInput, render, write_figures
 from steering.data.shards import ImageArchive
 from steering.evaluate.results import RunResults, read_results
+from steering.forecast import notes
 from steering.job import Slice, run_stage
 
 
@@ -47,7 +48,16 @@ def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
         picture=pictures(experiment["world"], content["benchmarks"]),
         sources=[{"name": name, **source} for name, source in content["sources"].items()],
         control=experiment["control"],
+        notes=counting_notes(content["arms"]),
     )
+
+
+def counting_notes(arms: Slice) -> list[str]:
+    """What a reader of the numbers of trainable parameters should know about these arms."""
+    told = [
+        {"method": a["method"], "dead": a["method"] == "mrt" or a.get("placement") == "output"} for a in arms.values()
+    ]
+    return notes([{"arms": told}])
 
 
 def pictures(world: str, benchmarks: Slice) -> Callable[[str, str], bytes]:
