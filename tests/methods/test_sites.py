@@ -12,10 +12,13 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
 from steering.methods.editor import Editor
+from steering.methods.layers import decoder_sites, mark_board
 from steering.methods.loreft import LoReFTConfig
 from steering.methods.mores import MoReSConfig
 from steering.methods.mrt import MRTConfig
-from steering.methods.sites import EditedModule, Site, _pattern
+from steering.methods.selectors import SuffixSelector
+from steering.methods.sight import Sight
+from steering.methods.sites import EditedModule, EditTuner, Site, _pattern
 from steering.model.marks import board_of
 
 
@@ -162,3 +165,17 @@ def test_a_word_alone_is_edited_once_while_it_is_answered(tiny: Callable, stir: 
 
 def test_other_methods_of_peft_leave_the_wrapper_alone(tiny: Callable) -> None:
     assert not any(isinstance(module, EditedModule) for module in get_peft_model(tiny("llama"), LoraConfig()).modules())
+
+
+def test_a_new_way_to_edit_says_only_where_and_who(tiny: Callable, text: Callable, rows: list) -> None:
+    class LastTokenModel(EditTuner):
+        title = "last token"
+
+        def sites(self, config: Any, model: nn.Module) -> list[Site]:
+            return decoder_sites(config, model, {"last": (config.rank, Sight(mark_board(model), SuffixSelector(1)))})
+
+    batch, model = text(rows, side="left"), tiny("llama")
+    before = batch.logits(model)
+    LastTokenModel(model, MoReSConfig(rank=2), "default")
+    changed = (batch.logits(model) != before).any(-1)  # (b, t)
+    assert changed[:, -1].all() and not changed[:, :-1].any()
