@@ -21,13 +21,32 @@ from steering.model.marks import MarkBoard, Marks
 
 
 class Sight:
-    """The selected positions of the forward pass under way, worked out once and shared by all layers."""
+    """The selected positions of the marks on show, worked out when they are put up and shared by all layers.
+
+    A selection's shape depends on the marks, which no compiled graph can hold; made ahead of the pass, it is an input.
+    """
 
     def __init__(self, board: MarkBoard, selector: Selector):
         self.board = board
         self.selector = selector
-        self._seen: tuple[Marks | None, tuple[object, ...]] = (None, ())
         self._positions: Tensor | None = None
+        self._fault: DataError | None = None
+        board.onlookers.append(self._look)
+        self._look(board.current)
+
+    def _look(self, marks: Marks | None) -> None:
+        """A selector's complaint waits for a pass that edits: base passes may lack what it wants."""
+        self._positions, self._fault = None, None
+        try:
+            chosen = None if marks is None else self.selector(marks)
+        except DataError as fault:
+            self._fault = fault
+            return
+        self._positions = chosen if chosen is not None and len(chosen) else None
+
+    def close(self) -> None:
+        if self._look in self.board.onlookers:
+            self.board.onlookers.remove(self._look)
 
     def positions(self, states: Tensor, *, cache: Any = None, layer: int = 0) -> Tensor | None:
         """Flat positions (n,) to edit in the *states* (b, t, d) of *layer*; None where there is nothing to edit.
@@ -36,21 +55,23 @@ class Sight:
         start at the cache's length: a part of a prompt sees its part of the marks, generated tokens see none.
         """
         marks = self.board.current
-        if marks is None:
+        if self._fault is not None:
+            raise self._fault
+        if marks is None or self._positions is None:
             return None
-        ahead = 0 if cache is None or marks.picture.shape[1] == states.shape[1] else int(cache.get_seq_length(layer))
-        key = (states.shape[0], states.shape[1], ahead, states.device)
-        if self._seen[0] is not marks or self._seen[1] != key:
-            self._positions = self._select(marks, states, ahead)
-            self._seen = (marks, key)
-        return self._positions
+        if len(marks.picture) != len(states):
+            raise DataError(
+                f"marks: {len(marks.picture)} samples shown for hidden states of {len(states)}; allowed {len(states)}"
+            )
+        if marks.picture.shape[1] == states.shape[1]:
+            self._positions = self._positions.to(states.device)
+            return self._positions
+        return self._window(marks, states, 0 if cache is None else int(cache.get_seq_length(layer)))
 
-    def _select(self, marks: Marks, states: Tensor, ahead: int) -> Tensor | None:
-        rows, columns = states.shape[:2]
-        if len(marks.picture) != rows:
-            raise DataError(f"marks: {len(marks.picture)} samples shown for hidden states of {rows}; allowed {rows}")
+    def _window(self, marks: Marks, states: Tensor, ahead: int) -> Tensor | None:
+        columns = states.shape[1]
         chosen = torch.zeros(marks.picture.shape, dtype=torch.bool, device=marks.picture.device)
-        chosen.view(-1)[self.selector(marks)] = True
+        chosen.view(-1)[self._positions] = True
         window = chosen[:, ahead : ahead + columns]
         window = functional.pad(window, (0, columns - window.shape[1]))
         positions = window.flatten().nonzero().squeeze(1)

@@ -136,8 +136,11 @@ class EditedModule(nn.Module, BaseTunerLayer):
         return (states, *output[1:]) if isinstance(output, tuple) else states
 
     def release(self) -> None:
-        """Leaves no trace on the wrapped module."""
+        """Leaves no trace on the wrapped module, nor on the board."""
         self._hook.remove()
+        for site in chain.from_iterable(self.steering_sites.values()):
+            if site.sight is not None:
+                site.sight.close()
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         refuse_merge()

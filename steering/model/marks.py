@@ -6,7 +6,7 @@ model's board for the length of one forward pass. Nobody derives offsets from to
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 
@@ -42,10 +42,24 @@ class Marks:
 
 
 class MarkBoard:
-    """Where the marks of the forward pass under way are shown; empty while cached tokens are decoded."""
+    """Where the marks of the forward pass under way are shown; empty while cached tokens are decoded.
+
+    onlookers: called with what is shown, when it is shown: ahead of the pass, so outside of a compiled graph.
+    """
 
     def __init__(self) -> None:
-        self.current: Marks | None = None
+        self.onlookers: list[Callable[[Marks | None], None]] = []
+        self._current: Marks | None = None
+
+    @property
+    def current(self) -> Marks | None:
+        return self._current
+
+    @current.setter
+    def current(self, marks: Marks | None) -> None:
+        self._current = marks
+        for look in self.onlookers:
+            look(marks)
 
     @contextmanager
     def show(self, marks: Marks | None) -> Iterator[None]:

@@ -226,8 +226,8 @@ def test_it_compiles_without_graph_breaks(arm: str, stir: Callable) -> None:
     compiled = torch.compile(decoder, backend="aot_eager", fullgraph=True)
     options = {"input_ids": batch.ids, "attention_mask": batch.mask, "use_cache": False}
     with torch.no_grad(), shown(model, batch):
-        plain = decoder(**options).last_hidden_state
-        torch.testing.assert_close(compiled(**options).last_hidden_state, plain, rtol=1e-4, atol=1e-5)
+        found = compiled(**options).last_hidden_state
+        torch.testing.assert_close(found, decoder(**options).last_hidden_state, rtol=1e-4, atol=1e-5)
 
 
 FRESH = """
