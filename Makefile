@@ -28,8 +28,8 @@ run: setup ## data, training, evaluation and report of the default experiment
 smoke: setup ## the same pipeline with the same weights at a tiny budget
 	$(SNAKEMAKE) smoke
 
-ablate: setup ## MoReS by rank, token ratio and layers, three seeds: Tables 6, 8 and 9 in the embedded world
-	$(SNAKEMAKE) embedded_table6 embedded_table8 embedded_table9
+ablate: setup ## MoReS by rank, tokens and layers, three seeds: Tables 6, 8 and 9 in the embedded world
+	$(SNAKEMAKE) embedded_table6 embedded_table8 embedded_table9 embedded_tokens
 
 plan: setup ## what each experiment trains, costs and still has to run
 	$(BIN)/python -m stages.plan

@@ -169,3 +169,32 @@ def test_the_method_tells_the_arm() -> None:
 def test_arms_do_not_load_torch() -> None:
     program = "import sys, steering.arms; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_box_is_a_list_in_yaml_and_in_a_slice() -> None:
+    told = {"method": "mores", "tokens": {"box": [0.25, 0.25, 0.75, 0.75]}}
+    arm = TypeAdapter(Arm).validate_python(told, strict=True)
+    assert TypeAdapter(Arm).validate_python(arm.model_dump(mode="json")) == arm
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        ({}, "nothing given; allowed one of box, patches, attended"),
+        ({"patches": [1], "attended": 2}, "patches and attended given"),
+        ({"box": [0.5, 0, 0.5, 1]}, "is empty; allowed left < right and top < bottom"),
+    ],
+)
+def test_tokens_are_chosen_in_one_way(tokens: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        TypeAdapter(Arm).validate_python({"method": "mores", "tokens": tokens})
+
+
+def test_chosen_tokens_must_be_in_the_picture() -> None:
+    def faults(**tokens: object) -> list[str]:
+        arm = TypeAdapter(Arm).validate_python({"method": "mores", "tokens": tokens})
+        return arm.faults(SMALL, VISION)
+
+    assert faults(patches=[15]) == faults(attended=16) == faults(box=[0, 0, 1, 1]) == []
+    assert faults(patches=[16]) == ["tokens.patches: 16 outside the picture; allowed 0..15"]
+    assert faults(attended=17) == ["tokens.attended: 17 is above the visual tokens; allowed 1..16"]

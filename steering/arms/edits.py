@@ -35,7 +35,7 @@ class TokenChoice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    box: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
+    box: list[Fraction] | None = Field(default=None, min_length=4, max_length=4)
     patches: list[Annotated[int, Field(ge=0)]] | None = Field(default=None, min_length=1)
     attended: int | None = Field(default=None, ge=1)
 
@@ -45,7 +45,7 @@ class TokenChoice(BaseModel):
         if len(given) != 1:
             raise ValueError(f"{' and '.join(given) or 'nothing'} given; allowed one of box, patches, attended")
         if self.box and not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
-            raise ValueError(f"box {list(self.box)} is empty; allowed left < right and top < bottom")
+            raise ValueError(f"box {self.box} is empty; allowed left < right and top < bottom")
         return self
 
     def faults(self, tokens: int) -> list[str]:

@@ -174,7 +174,8 @@ def visual_selector(
     if tokens is None:
         return VisualSelector(token_ratio, first, last)
     if tokens.box is not None:
-        return BoxSelector(tokens.box)
+        left, top, right, bottom = tokens.box
+        return BoxSelector((left, top, right, bottom))
     if tokens.patches is not None:
         return PatchSelector(tuple(tokens.patches))
     return AttendedSelector(tokens.attended or 1)
