@@ -35,14 +35,14 @@ def _answered(names: tuple, benchmark: str, count: int) -> list[Slice]:
     path = layout.outcome(*names) / "predictions" / "predictions.jsonl"
     with path.open(encoding="utf-8") as file:
         records = [line for line in map(json.loads, file) if line["benchmark"] == benchmark]
-    return [line for line in sorted(records, key=lambda line: line["id"]) if line["picture"] and line["answer"]][:count]
+    return [line for line in sorted(records, key=lambda line: line["id"]) if line["picture"]][:count]
 
 
 def _measure(model, samples, records: list[Slice]):
     from steering.analyse.attention import answer_queries, capture, modality_columns
     from steering.data.collate import collate
 
-    batch = collate([samples.sample(r["picture"], [(r["prompt"], r["answer"])]) for r in records])
+    batch = collate([samples.replay(r["picture"], r["prompt"], r["answer"]) for r in records])
     marks = batch.marks
     with capture(model.language_model, queries=answer_queries(marks), columns=modality_columns(marks)) as recorder:
         model.hidden(batch, use_cache=False)

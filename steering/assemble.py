@@ -15,7 +15,7 @@ from steering.arms import Arm, Settings
 from steering.data.collate import Sample
 from steering.data.features import Features
 from steering.data.shards import ImageArchive
-from steering.data.templates import Scribe, template_named
+from steering.data.templates import Scribe, Turn, template_named
 from steering.job import check_outputs, contents
 from steering.manifest import read_json
 from steering.model.composed import ComposedModel
@@ -129,6 +129,13 @@ class Samples:
     def sample(self, picture: str | None, turns: Iterable[tuple[str, str | None]]) -> Sample:
         """*picture* is "<dataset>/<name>" or None; an answer of None is to be predicted."""
         written = tuple(self.scribe.turn(asked, told, pictured=picture is not None) for asked, told in turns)
+        return self._laid_out(picture, written)
+
+    def replay(self, picture: str | None, question: str, said: str) -> Sample:
+        """A question with what a model answered to it, were it nothing but the closing."""
+        return self._laid_out(picture, (self.scribe.replay(question, said, pictured=picture is not None),))
+
+    def _laid_out(self, picture: str | None, written: tuple[Turn, ...]) -> Sample:
         if picture is None:
             return Sample(self.scribe.opening, written)
         if self._vision is not None:

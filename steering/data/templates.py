@@ -85,13 +85,19 @@ class Scribe:
 
         Raises DataError for an empty answer.
         """
-        template = self.template
-        asked = f"{template.before if pictured else ''}{question}{template.after}" if template.asks else ""
         if answer is None:
-            return Turn(self._ids(asked))
+            return Turn(self._asked(question, pictured=pictured))
         if not answer.strip():
             raise DataError(f"an empty answer to {question!r}: nothing to learn")
-        return Turn(self._ids(asked), self._ids(answer) + self.closing)
+        return self.replay(question, answer, pictured=pictured)
+
+    def replay(self, question: str, said: str, *, pictured: bool = True) -> Turn:
+        """Token ids of one question with what a model answered, which may be nothing but the closing."""
+        return Turn(self._asked(question, pictured=pictured), self._ids(said) + self.closing)
+
+    def _asked(self, question: str, *, pictured: bool) -> tuple[int, ...]:
+        template = self.template
+        return self._ids(f"{template.before if pictured else ''}{question}{template.after}" if template.asks else "")
 
     def read(self, ids: list[int]) -> str:
         """The text of generated *ids* up to the closing."""

@@ -96,6 +96,11 @@ def test_an_empty_answer_is_refused_with_its_question(answer: str, chatml: Scrib
         chatml.turn(QUESTION, answer)
 
 
+def test_what_a_model_said_may_be_nothing_but_the_closing(chatml: Scribe) -> None:
+    assert chatml.replay(QUESTION, "").answer == chatml.closing
+    assert chatml.replay(QUESTION, "red") == chatml.turn(QUESTION, "red")
+
+
 @pytest.mark.parametrize(("form", "opens"), [("$A", ()), ("<s> $A", (256,)), ("<s> $A </s>", (256,)), ("$A </s>", ())])
 @pytest.mark.parametrize("name", ["vicuna", "plain"])
 def test_the_beginning_of_sequence_is_written_once_and_no_end(

@@ -23,11 +23,11 @@ def world(pictures, put_manifest, make_language_model, tokenizer) -> None:
     connector.main({**MODEL, "pretrain": PRETRAIN})
 
 
-def put_answers(arm: str) -> None:
+def put_answers(arm: str, answer: str = "yes") -> None:
     folder = layout.outcome("tiny", "mix", arm, 0) / "predictions"
     folder.mkdir(parents=True)
     lines = [
-        {"benchmark": "pope", "id": str(n), "picture": f"pictures/test/{n}.png", "prompt": "Red?", "answer": "yes"}
+        {"benchmark": "pope", "id": str(n), "picture": f"pictures/test/{n}.png", "prompt": "Red?", "answer": answer}
         for n in range(3)
     ]
     (folder / "predictions.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
@@ -49,3 +49,10 @@ def test_each_layer_has_a_share_and_a_ratio(arm: str, settings: dict[str, Any], 
     told = read_json(layout.outcome("tiny", "mix", arm, 0) / "attention.json")
     assert (told["n"], told["layers"], told["arm"]) == (3, 2, arm)
     assert all(0 < layer["value"] < 1 for layer in told["visual_share"])
+
+
+def test_a_run_that_answers_nothing_is_measured_where_it_closes(benchmark):
+    tune.main(tuning("none", {"method": "none"}))
+    put_answers("none", answer="")
+    attention.main(asking("none", {"method": "none"}, benchmark) | {"benchmark": "pope", "questions": 3})
+    assert read_json(layout.outcome("tiny", "mix", "none", 0) / "attention.json")["n"] == 3
