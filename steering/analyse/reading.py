@@ -85,26 +85,32 @@ def _said_of_differences(experiment: Experiment, differences: pd.DataFrame) -> l
 
 
 def _said_of_arm(arm: str, control: str, own: pd.DataFrame) -> Markup:
+    """Differences with their intervals; where none is shown the benchmarks' names alone, numbers stand in the table."""
     parts = []
     for verdict, words in VERDICTS.items():
-        gaps = [_gap(row) for row in own[own["verdict"] == verdict].itertuples()]
+        rows = own[own["verdict"] == verdict]
+        shown = verdict != tables.NO_DIFFERENCE
+        gaps = [_interval(row, str(row.benchmark)) for row in rows.itertuples()] if shown else list(rows["benchmark"])
         if gaps:
-            parts.append(words.format(_bold(control), _joined(gaps)))
+            where = "any benchmark" if not shown and len(gaps) == len(own) else _joined(gaps)
+            parts.append(words.format(_bold(control), where))
     return Markup("{} {}.").format(_bold(arm), Markup("; it ").join(parts))
 
 
 def _said_of_guesser(experiment: Experiment) -> list[Markup]:
+    """Arms by the benchmarks on which they are not shown to beat the guesser; those of the same benchmarks together."""
     gaps = tables.differences(experiment.scores, control="blind")
     if gaps.empty:
         return []
     weak = gaps[gaps["verdict"] != "higher"]
     if weak.empty:
         return [Markup("Every arm scores above a guesser that never sees the picture, on every benchmark.")]
-    parts = [
-        Markup("{} on {}").format(_bold(arm), _joined(weak[weak["arm"] == arm]["benchmark"]))
-        for arm in experiment.arms
-        if arm in set(weak["arm"])
-    ]
+    arms: dict[tuple[str, ...], list[Markup]] = {}
+    for arm in (arm for arm in experiment.arms if arm in set(weak["arm"])):
+        arms.setdefault(tuple(weak[weak["arm"] == arm]["benchmark"]), []).append(_bold(arm))
+    everywhere = gaps["benchmark"].nunique()
+    where = {names: "every benchmark" if len(names) == everywhere else _joined(names) for names in arms}
+    parts = [Markup("{} on {}").format(_joined_bold(own), where[names]) for names, own in arms.items()]
     return [
         Markup("Not shown to be better than a guesser that never sees the picture: {}.").format(
             Markup("; ").join(parts)
@@ -123,10 +129,6 @@ def _said_of_missing(experiment: Experiment, rows: Sequence[Row]) -> list[Markup
     return [Markup("Without a score: {}.").format(_joined(missing))] if missing else []
 
 
-def _gap(row: Any) -> str:
-    return _interval(row, row.benchmark)
-
-
 def _interval(row: Any, name: str) -> str:
     return f"{name} ({signed(row.difference)}\u00a0[{signed(row.low)}, {signed(row.high)}])"
 
@@ -138,6 +140,11 @@ def _bold(name: str) -> Markup:
 def _joined(parts: Iterable[str]) -> str:
     *most, last = parts
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def _joined_bold(parts: Sequence[Markup]) -> Markup:
+    *most, last = parts
+    return Markup("{} and {}").format(Markup(", ").join(most), last) if most else last
 
 
 def signed(value: float) -> str:

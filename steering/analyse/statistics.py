@@ -92,7 +92,8 @@ def mean_of(values: Sequence[float] | Array) -> Statistic:
     column = np.asarray(values, dtype=float)
 
     def mean(weights: Array) -> Array:
-        return (weights @ column) / weights.sum(axis=-1)
+        with np.errstate(invalid="ignore"):  # a resample without any of these questions is nan, and is left out
+            return (weights @ column) / weights.sum(axis=-1)
 
     return mean
 
