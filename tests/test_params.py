@@ -16,48 +16,8 @@ from steering.references import RULES
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS = (ROOT / "params.yaml").read_text(encoding="utf-8")
 
-TINY = """
-default: table
-experiments:
-  table:
-    title: A table
-    question: Is it one?
-    world: small
-    data: mix
-    arms: [none, edit]
-    seeds: [0]
-    attention: {benchmark: shapes, questions: 2}
-arms:
-  none: {method: none}
-  edit: {method: mores, rank: 1, token_ratio: 0.5}
-worlds:
-  small:
-    language_model: lm
-    vision_encoder: eye
-    connector: linear
-    template: chatml
-    datasets: {pictures: {builder: easy_vqa, sources: [wheel]}}
-    benchmarks:
-      shapes: {form: vqa, dataset: pictures, ask: {questions: 2, per_picture: 1}, title: Shapes}
-    pretrain:
-      dataset: pictures
-      captions: captions.json
-      warm_start: {steps: 3, pictures: 2, learning_rate: 1e-3}
-      recipe: {steps: 1, conversations: 1, connector_learning_rate: 1e-3, method_learning_rate: 1e-3}
-    mixtures: {mix: {turns: 2, shares: {shapes: {questions: 2, per_picture: 1}}}}
-    tune: {steps: 5, conversations: 1, connector_learning_rate: 1e-3, method_learning_rate: 1e-3}
-language_models:
-  lm:
-    source: wheel
-    member: weights
-    config:
-      {model_type: llama, hidden_size: 8, num_hidden_layers: 4, num_attention_heads: 2, intermediate_size: 16,
-       vocab_size: 32}
-vision_encoders:
-  eye: {kind: efficientnet_lite0, source: wheel, member: weights, config: {image_size: 64}, tokens: 4, width: 16}
-sources:
-  wheel: {kind: pypi, package: p, version: "1.0", sha256: "%s", licence: MIT, attribution: someone}
-""" % ("0" * 64)
+TINY = (ROOT / "tests/tiny_params.yaml").read_text(encoding="utf-8")
+
 
 Change = tuple[str, str]
 
