@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 
 from steering import tracking
-from steering.tracking import MetricsLog, RunRecord, TrackingError, initialise, read_metrics, upload, upload_table
+from steering.tracking import (
+    MetricsLog,
+    RunRecord,
+    TrackingError,
+    initialise,
+    read_metrics,
+    take_over,
+    upload,
+    upload_table,
+)
+from steering.tracking.address import public, refuse_silence, without_secrets
 
 
 def test_what_was_logged_is_read_back(tmp_path: Path) -> None:
@@ -163,3 +173,52 @@ def test_a_server_that_listens_but_never_answers_is_given_up_in_bounded_time(mon
             upload(RunRecord(manifest={"run": "r", "world": "w"}), tracking_uri=uri, experiment="e")
     assert time.monotonic() - started < 8
     assert "secret" not in json.dumps(str(fault.value))
+
+
+def test_no_spelling_of_a_password_is_shown() -> None:
+    uri = "http://user:pa/ss%21@host:5000/x"
+    assert public(uri) == "http://host:5000/x"
+    fault = "http://user:pa/ss%21@host:5000/api gave 500; pa/ss! is wrong; see http://user:other@host:5000"
+    told = without_secrets(fault, uri)
+    assert not [secret for secret in ("pa/ss", "other", "user") if secret in told]
+    assert "gave 500" in told
+    assert without_secrets("what@ever//else", "http://host:5000") == "what@ever//else"
+
+
+def test_a_password_that_breaks_the_address_is_not_shown_either() -> None:
+    with pytest.raises(TrackingError) as fault:
+        upload(RunRecord({"run": "r", "world": "w"}), tracking_uri="http://user:pa/ss@127.0.0.1:1", experiment="e")
+    assert "pa" not in str(fault.value).replace("port", "") and "127.0.0.1:1" in str(fault.value)
+
+
+@pytest.mark.parametrize(("uri", "port"), [("https://host", 443), ("http://host", 80), ("https://host:5000", 5000)])
+def test_a_server_is_asked_at_the_port_of_its_protocol(monkeypatch: pytest.MonkeyPatch, uri: str, port: int) -> None:
+    asked = []
+
+    def refuse(address: tuple[str, int], timeout: float) -> socket.socket:
+        asked.append(address)
+        raise OSError("refused")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    with pytest.raises(TrackingError, match="no tracking server answers"):
+        refuse_silence(uri, wait_seconds=1)
+    assert asked == [("host", port)]
+
+
+def test_a_run_that_made_the_experiment_a_moment_earlier_is_no_fault(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{database}"
+    theirs = MlflowClient(uri).create_experiment("raced")
+    look, looks = MlflowClient.get_experiment_by_name, []
+
+    def late(client: MlflowClient, name: str) -> object:
+        looks.append(name)
+        return look(client, name) if len(looks) > 1 else None
+
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", late)
+    first = record(tmp_path)
+    run = take_over(RunRecord(dict(first.manifest, world="raced")), tracking_uri=uri)
+    assert MlflowClient(uri).get_run(run.id).info.experiment_id == theirs
