@@ -42,7 +42,7 @@ def _measure(model, samples, records: list[Slice]):
     from steering.analyse.attention import answer_queries, capture, modality_columns
     from steering.data.collate import collate
 
-    batch = collate([samples.replay(r["picture"], r["prompt"], r["answer"]) for r in records])
+    batch = collate([samples.replay(r["picture"], r["prompt"], r["answer"]) for r in records]).to(model.device)
     marks = batch.marks
     with capture(model.language_model, queries=answer_queries(marks), columns=modality_columns(marks)) as recorder:
         model.hidden(batch, use_cache=False)

@@ -8,6 +8,8 @@ from steering.job import Job, Slice, run_stage
 
 
 def main(content: Slice) -> None:
+    from steering.train.launch import delivers, in_processes
+
     pretrain, world = content["pretrain"], content["world"]
     dataset = layout.dataset(world, pretrain["dataset"])
     features = layout.features(world, pretrain["dataset"])
@@ -18,8 +20,9 @@ def main(content: Slice) -> None:
     }
     job = Job("connector", content, inputs)
     if not job.finished.exists():
-        _train(job, content)
-    job.deliver(layout.connector(world))
+        in_processes(content.get("engine", {}), lambda: _train(job, content))
+    if delivers():
+        job.deliver(layout.connector(world))
 
 
 def _train(job: Job, content: Slice) -> None:
@@ -44,7 +47,7 @@ def _train(job: Job, content: Slice) -> None:
     with job.making() as folder:
         if pretrain["warm_start"] and assemble.parameters(connector):
             _warm_start(connector, language_model, captions, samples, pretrain)
-        train(
+        trained = train(
             model,
             captions,
             samples,
@@ -52,9 +55,12 @@ def _train(job: Job, content: Slice) -> None:
             seed=pretrain["seed"],
             state=job.state,
             log=folder / "metrics.jsonl",
+            engine=content.get("engine"),
+            run=job.run,
         )
-        save_connector(connector, folder / "connector.safetensors")
-        job.manifest(folder, world=world, trainable_connector=assemble.parameters(connector))
+        if trained.first:
+            save_connector(connector, folder / "connector.safetensors")
+            job.manifest(folder, world=world, trainable_connector=assemble.parameters(connector), **trained.facts())
 
 
 def _warm_start(connector, language_model, captions, samples, pretrain: Slice) -> None:

@@ -8,6 +8,7 @@ from steering.manifest import whole
 
 def main(content: Slice) -> None:
     from steering.data.features import write_features
+    from steering.model.device import device
     from steering.model.encoders import load_encoder
 
     encoder, folder = content["encoder"], layout.vision_encoder(content["name"])
@@ -15,7 +16,13 @@ def main(content: Slice) -> None:
     vision = load_encoder(encoder["kind"], encoder["config"], folder, parts=encoder.get("parts", ()))
     archive = ImageArchive(layout.dataset(content["world"], content["dataset"]))
     with whole(layout.features(content["world"], content["dataset"])) as aside:
-        write_features(archive, vision, aside, statistics=lambda name: "train" in name.split("/")[:2])
+        write_features(
+            archive,
+            vision.to(device()),
+            aside,
+            statistics=lambda name: "train" in name.split("/")[:2],
+            device=device(),
+        )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from steering.job import Job, Slice, run_stage
 
 def main(content: Slice) -> None:
     from steering import assemble
+    from steering.train.launch import delivers, in_processes
 
     world, data = content["world"], content["data"]
     features = {f"features_{name}": layout.features(world, name) for name in content["datasets"]}
@@ -20,18 +21,17 @@ def main(content: Slice) -> None:
         inputs["vision"] = layout.vision_encoder(content["vision_encoder"]["name"])
     job = Job("tune", content, inputs)
     if not job.finished.exists():
-        _train(job, content)
-    job.deliver(layout.run(world, data, content["arm"], content["seed"]))
+        in_processes(content.get("engine", {}), lambda: _train(job, content))
+    if delivers():
+        job.deliver(layout.run(world, data, content["arm"], content["seed"]))
 
 
 def _train(job: Job, content: Slice) -> None:
     from steering import assemble
     from steering.analyse.attended import chooser
     from steering.methods import adapt
-    from steering.methods.adapters import save_adapter
     from steering.model.composed import ComposedModel
-    from steering.model.connectors import save_connector
-    from steering.model.encoders import save_weights
+    from steering.tracking.live import following
     from steering.train.run import train
 
     base = assemble.language_model(content)
@@ -41,8 +41,9 @@ def _train(job: Job, content: Slice) -> None:
     model = ComposedModel(connector, base, vision)
     adapted = adapt(model, assemble.arm(content), seed=content["seed"])
     model.attend = chooser(model, content["settings"])
-    with job.making() as folder:
-        resumed = train(
+    shown = {**_facts(content), "inputs": job.inputs, "started": job.started}
+    with job.making() as folder, following(folder / "metrics.jsonl", shown):
+        trained = train(
             model,
             read(layout.mixture(content["world"], content["data"])),
             assemble.samples(content, content["template"], model),
@@ -50,18 +51,24 @@ def _train(job: Job, content: Slice) -> None:
             seed=content["seed"],
             state=job.state,
             log=folder / "metrics.jsonl",
+            engine=content.get("engine"),
+            run=job.run,
         )
-        save_adapter(adapted, folder / "adapter", base_hash=assemble.base_hash(content))
-        save_connector(connector, folder / "connector.safetensors")
-        if changed := {name: weight for name, weight in encoder.items() if weight.requires_grad}:
-            save_weights(changed, folder / assemble.ENCODER)
-        job.manifest(
-            folder,
-            **_facts(content),
-            **_counts(model),
-            resumed_from=resumed,
-            adapter_bytes=sum(path.stat().st_size for path in (folder / "adapter").iterdir()),
-        )
+        if trained.first:
+            _save(folder, content, adapted=adapted, connector=connector, encoder=encoder)
+            job.manifest(folder, **_facts(content), **_counts(model), **trained.facts(), **_bytes(folder))
+
+
+def _save(folder, content: Slice, *, adapted, connector, encoder) -> None:
+    from steering import assemble
+    from steering.methods.adapters import save_adapter
+    from steering.model.connectors import save_connector
+    from steering.model.encoders import save_weights
+
+    save_adapter(adapted, folder / "adapter", base_hash=assemble.base_hash(content))
+    save_connector(connector, folder / "connector.safetensors")
+    if changed := {name: weight for name, weight in encoder.items() if weight.requires_grad}:
+        save_weights(changed, folder / assemble.ENCODER)
 
 
 def _counts(model) -> Slice:
@@ -78,6 +85,10 @@ def _facts(content: Slice) -> Slice:
     run = "/".join((content["world"], content["data"], content["arm"], f"seed{content['seed']}"))
     named = {name: content[name] for name in ("world", "data", "arm", "seed", "settings")}
     return {"run": run, "method": content["settings"]["method"], "steps": content["recipe"]["steps"], **named}
+
+
+def _bytes(folder) -> Slice:
+    return {"adapter_bytes": sum(path.stat().st_size for path in (folder / "adapter").iterdir())}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+from PIL import Image
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
@@ -38,11 +40,15 @@ def base_hash(content: Slice) -> str:
     return contents(base_folder(content))
 
 
-def language_model(content: Slice) -> Any:
-    """The frozen language model of the slice's world. Raises DataError when its weights are damaged."""
+def language_model(content: Slice, *, attention: str | None = None) -> Any:
+    """The frozen language model of the slice's world, with its own *attention* or this one.
+
+    Raises DataError when its weights are damaged.
+    """
     folder, told = base_folder(content), content["language_model"]
     check_outputs(folder, ["model.safetensors"])
-    return load_language_model(folder, dtype=told["dtype"], attention=told["attention"], quantise=told.get("quantise"))
+    chosen = attention or told["attention"]
+    return load_language_model(folder, dtype=told["dtype"], attention=chosen, quantise=told.get("quantise"))
 
 
 def fresh_connector(content: Slice, model: Any) -> Connector:
@@ -99,7 +105,14 @@ def scribe(content: Slice, template: str) -> Scribe:
 
 def samples(content: Slice, template: str, model: ComposedModel) -> Samples:
     """Samples of the slice's world as *model* reads them: of pixels where it has its vision encoder."""
-    return Samples(content["world"], scribe(content, template), connector=model.connector, vision=model.vision)
+    told = content["vision_encoder"]
+    return Samples(
+        content["world"],
+        scribe(content, template),
+        connector=model.connector,
+        vision=model.vision,
+        shape=(told["tokens"], told["width"]),
+    )
 
 
 def parameters(module: nn.Module) -> int:
@@ -109,8 +122,8 @@ def parameters(module: nn.Module) -> int:
 class Samples:
     """Writes conversations of one world as samples: token ids by a scribe, pictures by name.
 
-    A picture is its cached visual features, or its pixels where *vision* is given. *connector* says how many
-    positions it takes; without one, as many as it has features.
+    A picture is its cached visual features (of *shape*), or its pixels where *vision* is given. *connector* says how
+    many positions it takes; without one, as many as it has features.
     """
 
     def __init__(
@@ -120,8 +133,9 @@ class Samples:
         *,
         connector: Connector | None = None,
         vision: VisionEncoder | None = None,
+        shape: tuple[int, int] = (1, 1),
     ):
-        self.world, self.scribe = world, writer
+        self.world, self.scribe, self._shape = world, writer, shape
         self._connector, self._vision = connector, vision
         self._archive = cache(lambda dataset: ImageArchive(layout.dataset(world, dataset)))
         self._features = cache(lambda dataset: Features(layout.features(world, dataset)))
@@ -146,6 +160,27 @@ class Samples:
 
     def _places(self, tokens: int) -> int:
         return tokens if self._connector is None else self._connector.tokens(tokens)
+
+    def blank(self) -> Sample:
+        """An empty picture and a question nobody answers: nothing is learnt from it."""
+        asked = (self.scribe.turn("?"),)
+        if self._vision is not None:
+            pixels = self._vision.preprocess(Image.new("RGB", (8, 8)))
+            return Sample(self.scribe.opening, asked, pixels=pixels, visual_tokens=self._places(self._vision.tokens))
+        tokens, _ = self._shape
+        features = torch.zeros(self._shape, dtype=torch.float16)
+        return Sample(self.scribe.opening, asked, features, visual_tokens=self._places(tokens))
+
+    def places(self, picture: str) -> int | None:
+        """Positions *picture* takes; None where its archive or its features do not hold it. Nothing is read for it."""
+        dataset, _, name = picture.partition("/")
+        archive = self._archive(dataset)
+        if name not in archive:
+            return None
+        if self._vision is not None:
+            return self._places(self._vision.tokens)
+        features = self._features(dataset)
+        return self._places(features.tokens) if archive.identity(name) in features else None
 
     def features(self, picture: str) -> Tensor:
         dataset, name = picture.split("/", 1)

@@ -9,8 +9,11 @@ N weights of the decoder layers' linears; A what a method adds to them.
                     + P 4 A                            A's own forward and gradients of activations
                     + the connector, and the vision encoder where it runs live, by the same rules
 
+                    + P (2 N + attention) x share      once more, with gradient checkpointing
+
 An edit is counted at every position though it acts at some, and the LM head is left out (it sees the supervised
-positions only): about 1 % at the papers' sizes. Nothing is recomputed: no gradient checkpointing.
+positions only): about 1 % at the papers' sizes. Memory is that of one process: its pass of the step, and its part of
+what DeepSpeed partitions.
 """
 
 from __future__ import annotations
@@ -59,7 +62,8 @@ def step_flops(scene: Scene) -> int:
     weights, attention = layer_weights(language), attention_flops(language, scene.length)
     back = (2 * weights + 2 * attention) * backward_share(scene)
     trained = weights if scene.method == "full" else added
-    each = 2 * weights + attention + back + 2 * trained + 4 * added
+    again = (2 * weights + attention) * backward_share(scene) if scene.engine.gradient_checkpointing else 0
+    each = 2 * weights + attention + back + again + 2 * trained + 4 * added
     return round(scene.positions * each + scene.recipe.conversations * (_connector_flops(scene) + _vision_flops(scene)))
 
 
@@ -92,7 +96,7 @@ def question_flops(scene: Scene) -> int:
 
 
 def state_bytes(scene: Scene) -> int:
-    """Weights, gradients and Adam's two moments; what is trained is float32, what is frozen has its own dtype."""
+    """Weights, gradients and Adam's two moments; what is trained is float32, the rest has its own dtype."""
     language, full = scene.model.shape.parameters, scene.method == "full"
     frozen = FLOAT if full else BYTES[scene.model.dtype]
     base = language * frozen
@@ -100,11 +104,14 @@ def state_bytes(scene: Scene) -> int:
         base += layer_weights(scene.model.shape) * (NF4 - frozen)
     own = (0 if full else scene.trainable) * FLOAT + scene.connector.parameters * FLOAT
     vision = encoder_parameters(scene.encoder, scene.encoders) * FLOAT if scene.live else 0
-    return round(base + own + vision + scene.trainable_all * (FLOAT + ADAM))
+    count, stage = scene.engine.processes, scene.engine.zero
+    weights, gradients, moments = base + own + vision, scene.trainable_all * FLOAT, scene.trainable_all * ADAM
+    held = [part / count if stage >= least else part for part, least in ((moments, 1), (gradients, 2), (weights, 3))]
+    return round(sum(held))
 
 
 def activation_bytes(scene: Scene) -> int:
-    """What the forward pass of a step keeps for the backward one.
+    """What a forward pass keeps for the backward one; with checkpointing the layers' inputs, and one layer in full.
 
     A frozen linear keeps nothing; norms, attention and the feed-forward's nonlinearity keep what they read. Measured
     within 2 % on a Llama of 12 x 768 in float32 (533 and 702 MB without and with the linears' inputs).
@@ -117,7 +124,10 @@ def activation_bytes(scene: Scene) -> int:
     each = kept * BYTES[scene.model.dtype]
     if scene.model.attention == "eager":
         each += language.heads * scene.length * (FLOAT + BYTES[scene.model.dtype])
-    return round(share * language.layers * scene.positions * each + _vision_activations(scene))
+    layers = share * language.layers * each
+    if scene.engine.gradient_checkpointing:
+        layers = share * language.layers * language.hidden * BYTES[scene.model.dtype] + each
+    return round(scene.at_once * scene.length * layers + _vision_activations(scene))
 
 
 def _vision_activations(scene: Scene) -> float:
@@ -128,9 +138,9 @@ def _vision_activations(scene: Scene) -> float:
         part.config.get("num_hidden_layers", 0) * part.tokens * (8 * part.width + 2 * feed_forward(part))
         for part in parts
     )
-    return scene.recipe.conversations * kept * FLOAT
+    return scene.at_once * kept * FLOAT
 
 
 def peak_memory_bytes(scene: Scene) -> int:
-    """State and activations together: all conversations of a step at once, on one device, nothing recomputed."""
+    """State and activations of a process together."""
     return state_bytes(scene) + activation_bytes(scene)

@@ -41,6 +41,8 @@ def _sentence(detail: ErrorDetails, owner: type[BaseModel] | None, path: Locatio
         )
     if kind == "union_tag_not_found":
         return "method is missing; every arm names its method"
+    if kind == "value_error":  # a rule of several fields together, in its own words
+        return f"found {detail['msg'].removeprefix('Value error, ')}"
     rule = re.sub(r"^\w+ should (be |have )?", "allowed: ", detail["msg"]).replace(" match ", " what matches the ")
     choices = re.findall(r"'([^']+)'", str(detail.get("ctx", {}).get("expected", "")))
     return f"found {found!r}; {rule}{nearest(str(found), choices)}"

@@ -16,7 +16,7 @@ from steering.sizing import FLOAT, Scene, adapter_bytes
 from steering.standing import STATES, Standing, State
 
 ASSUMPTIONS = ASSUMED | {
-    "memory": "all conversations of a step at once on one device, no gradient checkpointing",
+    "memory": "of one process: its conversations of a pass, its part of what DeepSpeed partitions",
     "positions": "conversations x (visual tokens behind the connector + text_tokens of the world)",
     "disk": "adapter and connector, twice: the delivered copy and the run store's",
 }
@@ -96,6 +96,8 @@ def sizes(scene: Scene) -> dict[str, Any]:
         "sites": settings.sites(language, vision),
         "adapter_bytes": adapter_bytes(settings, language, vision, dtype=scene.model.dtype),
         "steps": scene.recipe.steps,
+        "processes": scene.engine.processes,
+        "conversations_at_once": scene.at_once,
         "positions": scene.positions,
         "step_flops": step_flops(scene),
         "state_bytes": state_bytes(scene),

@@ -88,13 +88,16 @@ class Job:
     """One job's way from inputs to outputs: its provenance, and its state in the run store.
 
     The state lies under the digest of the slice and of the inputs' contents. A finished state is delivered again in
-    seconds; a changed slice or input has another digest and starts afresh.
+    seconds; a changed slice or input has another digest and starts afresh. How steps are computed (`engine`) is in no
+    digest: a run goes on, from the same checkpoint, with another number of processes.
     """
 
     def __init__(self, kind: str, content: Slice, inputs: Mapping[str, Path]):
         self.kind, self.content = kind, content
         self.inputs = {name: contents(folder) for name, folder in inputs.items()}
-        self.key = digest({"kind": kind, "slice": content, "inputs": self.inputs})
+        determined = {name: value for name, value in content.items() if name != "engine"}
+        self.run = {name: digest(value) for name, value in determined.items()} | self.inputs
+        self.key = digest({"kind": kind, "slice": determined, "inputs": self.inputs})
         self.state = layout.RUNS / self.key
         self.started, self._clock = now(), time.monotonic()
 
@@ -104,10 +107,15 @@ class Job:
 
     @contextmanager
     def making(self) -> Iterator[Path]:
-        """A folder for results, kept as `finished` when the block ends well; left for a resume when it does not."""
+        """A folder for results, kept as `finished` when the block ends well; left for a resume when it does not.
+
+        Of several processes the first alone makes anything: the others have the folder's name and no more.
+        """
         making = self.state / "making"
         making.mkdir(parents=True, exist_ok=True)
         yield making
+        if os.environ.get("RANK", "0") != "0":
+            return
         making.rename(self.finished)
         shutil.rmtree(self.state / "checkpoints", ignore_errors=True)
 

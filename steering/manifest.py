@@ -39,11 +39,16 @@ def folder_digest(paths: Iterable[Path]) -> dict[str, str]:
 def flush_to_disk(folder: Path) -> None:
     """fsync every file of *folder* and the folder itself, so that a rename after it survives a power cut."""
     for path in (*folder.iterdir(), folder):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        flush_entry(path)
+
+
+def flush_entry(path: Path) -> None:
+    """fsync a file's content, or a folder's list of names."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

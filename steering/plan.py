@@ -13,7 +13,7 @@ from typing import Any
 
 from steering import layout
 from steering.manifest import digest, write_json
-from steering.params import Benchmark, Experiment, Mixture, Params, World
+from steering.params import PLAIN_ENGINE, Benchmark, Engine, Experiment, MethodName, Mixture, Params, World
 
 Slice = dict[str, Any]
 
@@ -87,7 +87,8 @@ class Plan:
         return {"world": world, "name": data, "mixture": self._dump(mixture), "benchmarks": benchmarks}
 
     def connector(self, world: str) -> Slice:
-        return {"world": world, **self._model(world), "pretrain": self._dump(self.world(world).pretrain)}
+        pretrain = self._dump(self.world(world).pretrain)
+        return {"world": world, **self._model(world), "pretrain": pretrain, **self._engine(world, "none")}
 
     def tune(self, world: str, data: str, arm: str, seed: int) -> Slice:
         return {
@@ -99,7 +100,21 @@ class Plan:
             "settings": self._dump(self.params.arms[arm]),
             "recipe": self.recipe(world, arm),
             "datasets": self.mixture_datasets(world, data),
+            **self._engine(world, self.params.arms[arm].method),
         }
+
+    def engine(self, world: str, method: MethodName) -> Engine:
+        """How training steps of *method* are computed."""
+        return self.world(world).engine_of(method)
+
+    def devices(self, world: str, arm: str) -> tuple[int, int]:
+        """GPUs and CPU threads that a run's training takes."""
+        chosen, count = self.world(world), self.engine(world, self.params.arms[arm].method).processes
+        return (max(count, chosen.gpus) if chosen.gpus else 0), chosen.threads * count
+
+    def _engine(self, world: str, method: MethodName) -> Slice:
+        engine = self.engine(world, method)
+        return {} if engine == PLAIN_ENGINE else {"engine": self._dump(engine)}
 
     def recipe(self, world: str, arm: str) -> Slice:
         """The tuning recipe with the learning rate of the arm's own method."""

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Literal
 
 from steering.arms import LanguageShape, Settings, VisionShape, steered_layers
-from steering.params import LanguageModel, Params, Recipe, VisionEncoder, World
+from steering.params import PLAIN_ENGINE, Engine, LanguageModel, MethodName, Params, Recipe, VisionEncoder, World
 
 FLOAT = 4
 BYTES = {"float32": 4.0, "bfloat16": 2.0}
@@ -96,8 +96,9 @@ _TENSORS: dict[str, Callable[[Any, LanguageShape, VisionShape], int]] = {
 }
 
 
-def method_of(settings: Any) -> str:
-    return settings.method
+def method_of(settings: Any) -> MethodName:
+    name: MethodName = settings.method
+    return name
 
 
 def adapter_bytes(settings: Settings, language: LanguageShape, vision: VisionShape, *, dtype: str = "bfloat16") -> int:
@@ -162,6 +163,7 @@ class Scene:
     connector: ConnectorSize
     recipe: Recipe
     text_tokens: int
+    engine: Engine = PLAIN_ENGINE
 
     @classmethod
     def of(cls, params: Params, world: World, settings: Settings, recipe: Recipe | None = None) -> Scene:
@@ -174,7 +176,8 @@ class Scene:
             settings=world.connector_settings,
         )
         encoders = params.vision_encoders
-        return cls(settings, model, encoder, encoders, connector, recipe or world.tune, world.text_tokens)
+        engine = world.engine_of(method_of(settings))
+        return cls(settings, model, encoder, encoders, connector, recipe or world.tune, world.text_tokens, engine)
 
     @property
     def method(self) -> str:
@@ -214,3 +217,9 @@ class Scene:
     @property
     def positions(self) -> int:
         return self.recipe.conversations * self.length
+
+    @property
+    def at_once(self) -> int:
+        """Conversations that one process puts through in a pass."""
+        share = -(-self.recipe.conversations // self.engine.processes)
+        return min(share, self.engine.micro_batch or share)

@@ -115,6 +115,18 @@ def test_a_misspelling_names_its_path_what_is_allowed_and_the_nearest(faults, ch
             "language_models.lm.config.hidden_size: missing; needed here: model_type, hidden_size",
         ),
         (("hidden_size: 8", "hidden_size: wide"), "language_models.lm.config.hidden_size: found 'wide'; allowed: "),
+        (
+            ("connector: linear", "connector: linear\n    engine: {zero: 4}"),
+            "worlds.small.engine.zero: found 4; allowed: ",
+        ),
+        (
+            ("connector: linear", "connector: linear\n    engine: {processes: 2}"),
+            "worlds.small.engine: found kind torch with zero 0 and processes 2; allowed: zero 0 and one process",
+        ),
+        (
+            ("connector: linear", "connector: linear\n    engines: {mroes: {}}"),
+            "worlds.small.engines.mroes",
+        ),
     ],
 )
 def test_a_value_out_of_range_names_the_range(faults, change, told):

@@ -184,3 +184,21 @@ def test_the_order_of_data_sets_reaches_no_run(planned):
     lines = [line for line in TEXT.splitlines(keepends=True) if "builder:" in line]
     swapped = planned(TEXT.replace("".join(lines), "".join(reversed(lines))))
     assert swapped.tune("small", "mix", "low", 0) == planned().tune("small", "mix", "low", 0)
+
+
+def test_how_steps_are_computed_is_in_a_slice_only_where_it_is_not_the_plain_way(planned):
+    plain, told = planned(), planned(replaced("    threads: 1\n", "    threads: 1\n    engine: {micro_batch: 1}\n"))
+    assert "engine" not in plain.tune("small", "mix", "edit", 0)
+    assert "engine" not in plain.connector("small")
+    for content in (told.tune("small", "mix", "edit", 0), told.connector("small")):
+        assert content["engine"]["micro_batch"] == 1
+
+
+def test_a_method_may_be_computed_its_own_way_and_takes_its_own_devices(planned):
+    engines = "    threads: 3\n    gpus: 1\n    engines: {mores: {kind: deepspeed, zero: 3, processes: 4}}\n"
+    plan = planned(replaced("    threads: 1\n", engines))
+    assert plan.tune("small", "mix", "edit", 0)["engine"]["zero"] == 3
+    assert "engine" not in plan.tune("small", "mix", "none", 0)
+    assert plan.devices("small", "edit") == (4, 12)
+    assert plan.devices("small", "none") == (1, 3)
+    assert planned().devices("small", "edit") == (0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from steering.families import FAMILIES
 from steering.methods import attach
 from steering.model.connectors import CONNECTORS, build_connector
 from steering.model.language import build_language_model
-from steering.params import LanguageModel, Recipe, VisionEncoder, load
+from steering.params import Engine, LanguageModel, Recipe, VisionEncoder, load
 from steering.sizing import (
     ConnectorSize,
     Scene,
@@ -195,6 +196,34 @@ def test_trained_weights_weigh_sixteen_bytes_and_frozen_ones_their_own():
     assert state_bytes(sparse) == 2 * parameters + 16 * 1000
     assert state_bytes(full) == 16 * parameters + 16 * 1000
     assert peak_memory_bytes(full) == state_bytes(full) + activation_bytes(full)
+
+
+def test_each_zero_stage_partitions_one_part_more():
+    whole = scene(arm(method="full"))
+    trained, weights = whole.trainable_all, 4 * whole.model.shape.parameters + 4 * 1000
+    for stage, parts in enumerate([(1, 1, 1), (4, 1, 1), (4, 4, 1), (4, 4, 4)]):
+        engine = Engine.model_validate({"kind": "deepspeed", "zero": stage, "processes": 4})
+        moments, gradients, base = (
+            size / count for size, count in zip((8 * trained, 4 * trained, weights), parts, strict=True)
+        )
+        assert state_bytes(replace(whole, engine=engine)) == pytest.approx(moments + gradients + base, abs=1)
+
+
+def test_smaller_passes_and_more_processes_keep_fewer_activations():
+    whole = scene(arm(method="mores"), recipe={"conversations": 12})
+    for told, at_once in (({"micro_batch": 3}, 3), ({"processes": 4}, 3), ({"processes": 5, "micro_batch": 9}, 3)):
+        cut = replace(whole, engine=Engine.model_validate({"kind": "deepspeed", **told}))
+        assert cut.at_once == at_once
+        assert activation_bytes(cut) == pytest.approx(activation_bytes(whole) / 4, rel=1e-6)
+        assert step_flops(cut) == step_flops(whole)
+
+
+def test_checkpointing_saves_activations_for_one_more_forward_pass():
+    usual = scene(arm(method="mores"))
+    thrifty = replace(usual, engine=Engine.model_validate({"gradient_checkpointing": True}))
+    forward = question_flops(scene(arm(method="none"))) * usual.recipe.conversations
+    assert activation_bytes(thrifty) < activation_bytes(usual)
+    assert step_flops(thrifty) - step_flops(usual) == pytest.approx(forward, rel=1e-6)
 
 
 def test_four_bits_a_weight_take_about_a_quarter_of_bfloat16():

@@ -52,6 +52,7 @@ class Batch:
     """input_ids (b, t), position_ids (b, t), visible (b, 1, t, t) bool, features (p, v, c) or None, marks.
 
     pixels: (p, 3, s, s) in place of features where the vision encoder runs in the model.
+    causal: whether *visible* says no more than that: no row holds two questions that may not see each other.
     """
 
     input_ids: Tensor
@@ -60,19 +61,25 @@ class Batch:
     features: Tensor | None
     marks: Marks
     pixels: Tensor | None = None
+    causal: bool = False
 
     @property
     def pictured(self) -> bool:
         return self.features is not None or self.pixels is not None
 
     @property
+    def real(self) -> Tensor:
+        """(b, t) bool: positions that are not padding."""
+        return self.marks.visual | self.marks.prompt | self.marks.answer
+
+    @property
     def tokens(self) -> int:
         """Positions that are not padding."""
-        return int((self.marks.visual | self.marks.prompt | self.marks.answer).sum())
+        return int(self.real.sum())
 
     def to(self, device: torch.device | str) -> Batch:
         held = {item.name: getattr(self, item.name) for item in fields(self)}
-        return replace(self, **{name: value.to(device) for name, value in held.items() if value is not None})
+        return replace(self, **{name: value.to(device) for name, value in held.items() if hasattr(value, "to")})
 
 
 @dataclass
@@ -151,4 +158,5 @@ def collate(samples: Sequence[Sample], *, independent: bool = True, pad_left: bo
         features=features,
         marks=marks,
         pixels=pixels,
+        causal=int(block.max()) <= 1,
     )

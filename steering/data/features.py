@@ -22,10 +22,20 @@ from steering.progress import progress
 
 
 @torch.inference_mode()
-def write_features(archive: ImageArchive, encoder: Any, path: Path, *, statistics: Callable[[str], bool]) -> int:
-    """Encode each distinct picture of *archive* once; returns how many. *statistics* picks names for mean and std."""
+def write_features(
+    archive: ImageArchive,
+    encoder: Any,
+    path: Path,
+    *,
+    statistics: Callable[[str], bool],
+    device: torch.device | str = "cpu",
+) -> int:
+    """Encode each distinct picture of *archive* once; returns how many. *statistics* picks names for mean and std.
+
+    device: where *encoder* is.
+    """
     names = {archive.identity(name): name for name in reversed(archive.names())}
-    encoded = torch.cat(list(_encode(archive, encoder, list(names.values()))))  # (n, v, c)
+    encoded = torch.cat(list(_encode(archive, encoder, list(names.values()), device=device)))  # (n, v, c)
     chosen = torch.tensor([statistics(name) for name in names.values()])
     basis = encoded[chosen].float().flatten(0, 1) if chosen.any() else encoded.float().flatten(0, 1)
     tensors = {"features": encoded, "mean": basis.mean(0), "std": basis.std(0)}
@@ -33,10 +43,12 @@ def write_features(archive: ImageArchive, encoder: Any, path: Path, *, statistic
     return len(names)
 
 
-def _encode(archive: ImageArchive, encoder: Any, names: list[str], *, batch: int = 64) -> Iterable[Tensor]:
+def _encode(
+    archive: ImageArchive, encoder: Any, names: list[str], *, device: torch.device | str, batch: int = 64
+) -> Iterable[Tensor]:
     for start in progress(range(0, len(names), batch), "batch of pictures"):
         pixels = torch.stack([encoder.preprocess(archive.open(name)) for name in names[start : start + batch]])
-        yield encoder(pixels).half()
+        yield encoder(pixels.to(device)).half().cpu()
 
 
 class Features:
@@ -49,6 +61,14 @@ class Features:
         self._features = self._file.get_slice("features")
         self.mean: Tensor = self._file.get_tensor("mean")
         self.std: Tensor = self._file.get_tensor("std")
+
+    def __contains__(self, identity: object) -> bool:
+        return identity in self._row
+
+    @property
+    def tokens(self) -> int:
+        """Visual tokens of each picture."""
+        return int(self._features.get_shape()[1])
 
     def of(self, identity: str) -> Tensor:
         """(v, c) float16. Raises DataError for a picture that was never encoded."""

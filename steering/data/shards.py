@@ -90,6 +90,9 @@ class ImageArchive:
         """All names, aliases included, in the order of writing."""
         return list(self._index())
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._index()
+
     def identity(self, name: str) -> str:
         """16 hex digits that are the same for every name of the same bytes."""
         return self._entry(name)[2]

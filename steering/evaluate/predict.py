@@ -34,7 +34,7 @@ def predict(
     for start in progress(range(0, len(packs), batch), "batch of answers"):
         chosen = packs[start : start + batch]
         laid_out = [samples.sample(pack[0].picture, [(q.example.prompt, None) for q in pack]) for pack in chosen]
-        said = answer(model, collate(laid_out), max_new_tokens=max_new_tokens, closing=closing)
+        said = answer(model, collate(laid_out).to(model.device), max_new_tokens=max_new_tokens, closing=closing)
         for pack, answers in zip(chosen, said, strict=True):
             yield from ((q, samples.scribe.read(ids)) for q, ids in zip(pack, answers, strict=True))
 

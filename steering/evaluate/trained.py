@@ -10,17 +10,20 @@ from steering import assemble
 from steering.analyse.attended import chooser
 from steering.methods.adapters import load_adapter
 from steering.model.composed import ComposedModel
+from steering.model.device import device
 
 
 def trained(content: Mapping[str, Any], run: Path) -> tuple[ComposedModel, assemble.Samples]:
-    """The model of the folder *run*, frozen and in evaluation mode, and the samples it reads.
+    """The model of the folder *run*, frozen, in evaluation mode, on the GPU if there is one; the samples it reads.
 
     Raises DataError and CheckpointError for files that are damaged or of another model.
     """
-    base = assemble.language_model(content)
+    flash = content["language_model"]["attention"] == "flash_attention_2"  # which no independent questions share
+    base = assemble.language_model(content, attention="sdpa" if flash else None)
     connector = assemble.trained_connector(content, base, run)
     vision = assemble.vision(content, run) if assemble.live(content, run) else None
     model = ComposedModel(connector, base, vision)
     load_adapter(model, run / "adapter", base_hash=assemble.base_hash(content))
     model.attend = chooser(model, content["settings"])
+    model.to(device())
     return model.eval(), assemble.samples(content, content["template"], model)

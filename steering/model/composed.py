@@ -19,11 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from steering.data.collate import Batch
-from steering.errors import DataError
+from steering.errors import DataError, ParamsError
 from steering.model.connectors import Connector
 from steering.model.encoders import VisionEncoder
 from steering.model.language import backbone_of, logits_at
 from steering.model.marks import MarkBoard, Marks, board_of
+
+FUSED = {"sdpa", "flash_attention_2"}
+"""transformers' names of attention that needs no mask for plainly causal rows."""
 
 
 class ComposedModel(nn.Module):
@@ -50,6 +53,12 @@ class ComposedModel(nn.Module):
     @property
     def config(self) -> Any:
         return self.language_model.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where its batches have to be."""
+        weight: Tensor = self.language_model.get_input_embeddings().weight
+        return weight.device
 
     @property
     def board(self) -> MarkBoard:
@@ -92,9 +101,26 @@ class ComposedModel(nn.Module):
             return backbone_of(self.language_model)(
                 inputs_embeds=self.splice(batch),
                 position_ids=batch.position_ids,
-                attention_mask=self.mask(batch.visible),
+                attention_mask=self._seen(batch),
                 **options,
             )
+
+    def _seen(self, batch: Batch) -> Tensor:
+        """Who may see whom; only who is padding where rows are plainly causal, which fused kernels do by themselves.
+
+        Raises ParamsError where flash attention, which takes no mask of pairs, would need one.
+        """
+        attention = backbone_of(self.language_model).config._attn_implementation
+        if batch.causal and attention in FUSED:
+            return batch.real.long()
+        if attention == "flash_attention_2":
+            raise ParamsError(
+                [
+                    "attention: flash_attention_2 with several independent turns a sample; allowed: sdpa, or "
+                    "independent_turns: false"
+                ]
+            )
+        return self.mask(batch.visible)
 
     def mask(self, visible: Tensor) -> Tensor:
         """An additive mask (b, 1, q, k) in the backbone's dtype, which every attention implementation takes."""
@@ -121,9 +147,9 @@ class ComposedModel(nn.Module):
             return logits_at(self.language_model, hidden)
 
     def forward(self, batch: Batch) -> tuple[Tensor, int]:
-        """Mean cross-entropy (nats per supervised token) and the number of supervised tokens."""
+        """Mean cross-entropy (nats per supervised token; 0 of none) and the number of supervised tokens."""
         hidden = self.hidden(batch, use_cache=False).last_hidden_state
         supervised = batch.marks.answer[:, 1:]  # a token is predicted from the position before it
         logits = self.logits(hidden[:, :-1][supervised])  # (n, vocabulary)
         targets = batch.input_ids[:, 1:][supervised]
-        return functional.cross_entropy(logits, targets), len(targets)
+        return functional.cross_entropy(logits, targets, reduction="sum") / max(len(targets), 1), len(targets)

@@ -23,7 +23,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import is_bitsandbytes_available
+from transformers.utils import is_bitsandbytes_available, is_flash_attn_2_available
 
 from steering.errors import DataError, SteeringError
 
@@ -77,8 +77,15 @@ def _quantised(quantise: str, dtype: str) -> dict[str, Any]:
 
 
 def check_attention(config: Any, attention: str) -> None:
-    """Raises SteeringError for "sdpa" where transformers has none: it cannot soft-cap attention, as Gemma 2 does."""
+    """Raises SteeringError where this family or this machine has no such attention.
+
+    transformers' sdpa cannot soft-cap attention, as Gemma 2 does; flash attention runs on a GPU, from its own package.
+    """
     language_model: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    if attention == "flash_attention_2" and not (torch.cuda.is_available() and is_flash_attn_2_available()):
+        raise SteeringError(
+            "language model: attention: flash_attention_2 needs a CUDA GPU and flash-attn; allowed sdpa"
+        )
     if attention == "sdpa" and not language_model._supports_sdpa:
         raise SteeringError(f"language model: attention: sdpa: {config.model_type} has none; allowed eager")
 

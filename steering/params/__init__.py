@@ -2,15 +2,30 @@
 
 from steering.params.loading import Params, load
 from steering.params.models import EncoderKind, LanguageModel, Source, VisionEncoder
-from steering.params.worlds import Attention, Benchmark, Dataset, Experiment, Mixture, Pretrain, Recipe, World
+from steering.params.worlds import (
+    PLAIN_ENGINE,
+    Attention,
+    Benchmark,
+    Dataset,
+    Engine,
+    Experiment,
+    MethodName,
+    Mixture,
+    Pretrain,
+    Recipe,
+    World,
+)
 
 __all__ = [
+    "PLAIN_ENGINE",
     "Attention",
     "Benchmark",
     "Dataset",
     "EncoderKind",
+    "Engine",
     "Experiment",
     "LanguageModel",
+    "MethodName",
     "Mixture",
     "Params",
     "Pretrain",

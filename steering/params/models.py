@@ -58,12 +58,12 @@ class LanguageModel(Part):
     member: str | None = None
     config: LanguageConfig
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    attention: Literal["eager", "sdpa"] = "sdpa"
+    attention: Literal["eager", "sdpa", "flash_attention_2"] = "sdpa"
     quantise: Literal["4bit"] | None = Field(None, exclude_if=absent)
 
     @model_validator(mode="after")
     def _capped(self) -> LanguageModel:
-        if self.config.model_type == "gemma2" and self.attention != "eager":
+        if self.config.model_type == "gemma2" and self.attention == "sdpa":
             raise ValueError("attention sdpa, which cannot cap Gemma 2's attention scores; allowed: eager")
         return self
 

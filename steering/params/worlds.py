@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from steering.params.models import Name, Part, nothing
 
@@ -61,7 +61,37 @@ class Recipe(Part):
     weight_decay: float = Field(0.0, ge=0)
     clip_norm: float = Field(1.0, gt=0)
     independent_turns: bool = True
+    group_by_length: bool = Field(False, exclude_if=nothing)
     checkpoint_every: int = Field(50, ge=1)
+
+
+class Engine(Part):
+    """How a step is computed, which changes nothing of what is learnt but rounding.
+
+    zero: DeepSpeed's stage, over `processes` of one machine, a GPU each where there are any.
+    micro_batch: conversations a process puts through at once, by default its whole share of a step.
+    workers: processes that prepare coming steps ahead.  compile: each decoder layer by torch.compile.
+    """
+
+    kind: Literal["torch", "deepspeed"] = "torch"
+    zero: Literal[0, 1, 2, 3] = 0
+    processes: int = Field(1, ge=1)
+    micro_batch: int | None = Field(None, ge=1)
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    workers: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _together(self) -> Engine:
+        if self.kind == "torch" and (self.zero or self.processes > 1):
+            raise ValueError(
+                f"kind torch with zero {self.zero} and processes {self.processes}; allowed: zero 0 and one process, "
+                "or kind deepspeed"
+            )
+        return self
+
+
+PLAIN_ENGINE = Engine.model_validate({})
 
 
 class WarmStart(Part):
@@ -96,6 +126,7 @@ class World(Part):
     """A model, its data sets, its benchmarks and its budget; without data it can be sized, not run.
 
     text_tokens: text positions of a typical conversation, by which a plan estimates cost; nothing is cut to it.
+    engine: how training steps are computed; engines: methods that take another.
     """
 
     language_model: Name
@@ -108,9 +139,14 @@ class World(Part):
     pretrain: Pretrain | None = None
     mixtures: dict[Name, Mixture] = {}
     tune: Recipe
+    engine: Engine = PLAIN_ENGINE
+    engines: dict[MethodName, Engine] = {}
     text_tokens: int = Field(256, ge=1)
     threads: int = Field(1, ge=1)
     gpus: int = Field(0, ge=0)
+
+    def engine_of(self, method: MethodName) -> Engine:
+        return self.engines.get(method, self.engine)
 
 
 class Attention(Part):

@@ -1,114 +1,109 @@
 """Resume checkpoints: everything a run needs to go on, written whole or not at all.
 
-A checkpoint is a folder step-NNNNNNNN with `trainable.safetensors`, `optimiser.pt` and `checksums.json`. It is
-written beside its place, flushed to disk and renamed; the newest one whose checksums hold is used.
+A checkpoint is a folder step-NNNNNNNN with `weights.safetensors`, `moments.safetensors` (AdamW's), `run.json` (whose
+it is) and `checksums.json`. It is written beside its place, flushed to disk and renamed; the newest one that is sound
+and this run's own is used, and what is wrong with any newer one is told.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from steering.errors import CheckpointError
-from steering.manifest import flush_to_disk, sha256_file
-from steering.model.composed import ComposedModel
-from steering.train.optimiser import trainable
+from steering.manifest import flush_entry, flush_to_disk, read_json, sha256_file
+from steering.train.engine import State
+
+WEIGHTS, MOMENTS, RUN, SUMS = "weights.safetensors", "moments.safetensors", "run.json", "checksums.json"
 
 
 class CheckpointStore:
-    """The checkpoints of one run under *folder*, saved every *every* steps, the newest *keep* of them kept."""
+    """The checkpoints of one run under *folder*, saved every *every* steps, the newest *keep* of them kept.
 
-    def __init__(self, folder: Path, *, every: int, keep: int = 2):
-        self.folder, self.every, self.keep = folder, every, keep
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(".step-*"):
-            shutil.rmtree(leftover)
+    run: names of what makes a run this one (its arm, its base, its data), by which a stranger's is refused.
+    """
 
-    def maybe_save(self, step: int, model: ComposedModel, optimiser: Optimizer, schedule: LambdaLR) -> None:
-        if step % self.every == 0:
-            self.save(step, model, optimiser, schedule)
+    def __init__(self, folder: Path, *, every: int, keep: int = 2, run: Mapping[str, str] | None = None):
+        self.folder, self.every, self.keep, self.run = folder, every, keep, dict(run or {})
 
-    def save(self, step: int, model: ComposedModel, optimiser: Optimizer, schedule: LambdaLR) -> None:
+    def due(self, step: int) -> bool:
+        return step % self.every == 0
+
+    def save(self, step: int, state: State) -> None:
+        """Write the checkpoint of *step* (steps done) and remove those too old to be kept."""
         aside = self.folder / f".step-{step:08d}"
-        aside.mkdir()
-        save_file(
-            {name: p.detach().contiguous() for name, p in trainable(model).items()}, aside / "trainable.safetensors"
-        )
-        plan = {key: value for key, value in schedule.state_dict().items() if key != "lr_lambdas"}
-        state = {"step": step, "optimiser": optimiser.state_dict(), "schedule": plan}
-        (aside / "optimiser.pt").write_bytes(_bytes(state))
-        sums = {path.name: sha256_file(path) for path in sorted(aside.iterdir())}
-        (aside / "checksums.json").write_text(json.dumps(sums))
+        self._clean()
+        aside.mkdir(parents=True)
+        save_file(state.weights, aside / WEIGHTS)
+        save_file(state.moments, aside / MOMENTS)
+        (aside / RUN).write_text(json.dumps(self.run))
+        (aside / SUMS).write_text(json.dumps({path.name: sha256_file(path) for path in sorted(aside.iterdir())}))
         flush_to_disk(aside)
         place = self.folder / aside.name[1:]
         if place.exists():  # a damaged one, which this run went back behind
             shutil.rmtree(place)
         aside.rename(place)
+        flush_entry(self.folder)
         for old in self._steps()[self.keep :]:
             shutil.rmtree(old)
 
-    def restore(self, model: ComposedModel, optimiser: Optimizer, schedule: LambdaLR) -> int:
-        """Load the newest sound checkpoint; the step to go on from, 0 when there has never been one.
+    def newest(self, shapes: Mapping[str, torch.Size]) -> tuple[int, State] | None:
+        """Steps done and state of the newest checkpoint that is sound and this run's; None when there never was one.
 
-        Raises CheckpointError when checkpoints are there and none is sound: never a fresh start in silence.
+        shapes: of the weights that this run trains. Raises CheckpointError when checkpoints are there and none will
+        do: never a fresh start in silence.
         """
-        for folder in self._sound():
-            self._load(folder, model, optimiser, schedule)
-            return int(folder.name.removeprefix("step-"))
-        if self._steps():
-            raise CheckpointError(f"{self.folder}: no checkpoint is sound; remove the folder to train afresh")
-        return 0
+        faults = []
+        for folder in self._steps():
+            fault = _damage(folder) or self._strangeness(folder, shapes)
+            if fault is None:
+                state = State(load_file(folder / WEIGHTS), load_file(folder / MOMENTS))
+                return int(folder.name.removeprefix("step-")), state
+            faults.append(f"{folder}: {fault}")
+            print(f"{faults[-1]}; trying an older checkpoint", file=sys.stderr)
+        if faults:
+            advice = "remove the folder to train afresh"
+            raise CheckpointError("\n".join([*faults, f"{self.folder}: no checkpoint will do; {advice}"]))
+        return None
+
+    def _clean(self) -> None:
+        """Away with what an attempt that was cut short has left."""
+        for leftover in self.folder.glob(".step-*"):
+            shutil.rmtree(leftover)
 
     def _steps(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"), reverse=True)
 
-    def _sound(self) -> Iterator[Path]:
-        for folder in self._steps():
-            fault = _fault(folder)
-            if fault is None:
-                yield folder
-            else:
-                print(f"{folder}: {fault}; trying an older checkpoint", file=sys.stderr)
-
-    @staticmethod
-    def _load(folder: Path, model: ComposedModel, optimiser: Optimizer, schedule: LambdaLR) -> None:
-        saved, own = load_file(folder / "trainable.safetensors"), trainable(model)
-        if {n: t.shape for n, t in saved.items()} != {n: p.shape for n, p in own.items()}:
-            raise CheckpointError(f"{folder}: its trainable parameters are not this run's")
-        with torch.no_grad():
-            for name, parameter in own.items():
-                parameter.copy_(saved[name])
-        state = torch.load(folder / "optimiser.pt", weights_only=True)
-        optimiser.load_state_dict(state["optimiser"])
-        schedule.load_state_dict({"lr_lambdas": [None] * len(schedule.lr_lambdas), **state["schedule"]})
+    def _strangeness(self, folder: Path, shapes: Mapping[str, torch.Size]) -> str | None:
+        """What makes the checkpoint in *folder* another run's, or None."""
+        theirs = read_json(folder / RUN)
+        if unlike := sorted(key for key in theirs.keys() | self.run.keys() if theirs.get(key) != self.run.get(key)):
+            told = ", ".join(f"{key} is {theirs.get(key)}, here {self.run.get(key)}" for key in unlike)
+            return f"of another run: {told}"
+        saved = {name: tensor.shape for name, tensor in load_file(folder / WEIGHTS).items()}
+        if saved != dict(shapes):
+            return "of another run: its trainable parameters are not this run's"
+        return None
 
 
-def _bytes(state: dict[str, Any]) -> bytes:
-    """*state* as torch.save writes it; in memory, since torch's own file writer does not say that a disk is full."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def _fault(folder: Path) -> str | None:
-    """What is wrong with the checkpoint in *folder*, or None."""
-    sums = folder / "checksums.json"
+def _damage(folder: Path) -> str | None:
+    """What is broken in the checkpoint in *folder*, or None."""
+    sums = folder / SUMS
     if not sums.is_file():
-        return "checksums.json is missing"
+        return f"{SUMS} is missing"
     try:
-        expected = json.loads(sums.read_text())
+        expected: dict[str, Any] = json.loads(sums.read_text())
     except ValueError:
-        return "checksums.json is damaged"
+        return f"{SUMS} is damaged"
+    if missing := sorted({WEIGHTS, MOMENTS, RUN} - expected.keys()):
+        return f"{SUMS} says nothing of {', '.join(missing)}"
     for name, value in expected.items():
         path = folder / name
         if not path.is_file():

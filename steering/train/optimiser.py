@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch import Size, nn
+from torch.optim import AdamW
 from transformers import get_cosine_schedule_with_warmup
 
 from steering.errors import ParamsError
@@ -16,6 +16,8 @@ from steering.model.connectors import Connector
 from steering.model.encoders import VisionEncoder
 
 Parameters = dict[str, nn.Parameter]
+Curve = Callable[[int], float]
+"""The part of its peak that a learning rate has in a step (from 0)."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Recipe:
     `conversations` per step share pictures among their questions; learning rates are peaks; `warmup_ratio` and
     the cosine run over `steps`; gradients are clipped to `clip_norm`. The last `encoder_layers` of the vision
     encoder that its features come through are trained, at the connector's rate unless they have their own.
+    `group_by_length` draws conversations of like length together, for less padding.
     """
 
     steps: int
@@ -38,6 +41,7 @@ class Recipe:
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     independent_turns: bool = True
+    group_by_length: bool = False
 
 
 def release(recipe: Recipe, model: ComposedModel) -> None:
@@ -70,6 +74,11 @@ def trainable(model: ComposedModel) -> Parameters:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
+def shapes(model: ComposedModel) -> dict[str, Size]:
+    """Of all that is trainable, as it is in full: ZeRO-3 leaves a parameter empty and keeps its shape apart."""
+    return {name: getattr(parameter, "ds_shape", parameter.shape) for name, parameter in trainable(model).items()}
+
+
 def trained_by_part(model: ComposedModel) -> dict[str, Parameters]:
     """The trainable parameters of encoder, connector and method; an editor is the method's wherever it sits."""
     parts: dict[str, Parameters] = {"encoder": {}, "connector": {}, "method": {}}
@@ -84,11 +93,13 @@ def _part(name: str) -> str:
     return {"vision": "encoder", "connector": "connector"}.get(name.split(".")[0], "method")
 
 
-def build_optimiser(model: ComposedModel, recipe: Recipe) -> tuple[torch.optim.Optimizer, LambdaLR]:
-    """AdamW over what is trainable in *model*. Raises ParamsError where nothing is."""
-    encoder_rate = recipe.encoder_learning_rate or recipe.connector_learning_rate
+def build_optimiser(model: ComposedModel, recipe: Recipe) -> tuple[AdamW, Curve]:
+    """AdamW over what is trainable in *model*, each group at its peak rate, and the part of it that a step takes.
+
+    Raises ParamsError where nothing is trainable.
+    """
     rates = {
-        "encoder": encoder_rate,
+        "encoder": recipe.encoder_learning_rate or recipe.connector_learning_rate,
         "connector": recipe.connector_learning_rate,
         "method": recipe.method_learning_rate,
     }
@@ -96,6 +107,14 @@ def build_optimiser(model: ComposedModel, recipe: Recipe) -> tuple[torch.optim.O
     groups = [{"params": list(own.values()), "lr": rates[part]} for part, own in parts.items() if own]
     if not groups:
         raise ParamsError(["recipe: nothing is trained; allowed a method, encoder_layers or an unfrozen connector"])
-    optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, betas=(0.9, 0.999))
+    optimiser = AdamW(groups, weight_decay=recipe.weight_decay, betas=(0.9, 0.999))
     warmup = round(recipe.steps * recipe.warmup_ratio)
-    return optimiser, get_cosine_schedule_with_warmup(optimiser, warmup, recipe.steps)
+    schedule = get_cosine_schedule_with_warmup(optimiser, warmup, recipe.steps)
+    return optimiser, schedule.lr_lambdas[0]
+
+
+def set_rates(optimiser: AdamW, part: float) -> float:
+    """Every group at *part* of its peak; returns the last group's rate, which is the method's where there is one."""
+    for group in optimiser.param_groups:
+        group["lr"] = group["initial_lr"] * part
+    return float(optimiser.param_groups[-1]["lr"])

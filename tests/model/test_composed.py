@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from transformers import LlavaConfig, LlavaForConditionalGeneration
 from steering.arms import LoraSettings, MoresSettings, NoneSettings
 from steering.data.collate import Batch, Sample, collate
 from steering.data.templates import Turn
+from steering.errors import ParamsError
 from steering.methods import attach
 from steering.model.composed import ComposedModel
 from steering.model.connectors import build_connector
@@ -269,3 +271,36 @@ def test_both_attention_implementations_give_one_loss(attention: str, make_model
     expected = model(batch)[0]
     model.language_model.set_attn_implementation(attention)
     assert torch.allclose(model(batch)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("pad_left", [False, True], ids=["right", "left"])
+@pytest.mark.parametrize("family", ["llama", "phi", "qwen2"])
+def test_plainly_causal_rows_need_no_mask_of_pairs(family: str, pad_left: bool, make_model: Callable) -> None:
+    model = make_model(MoresSettings(rank=2), family=family)
+    samples = [Sample(OPENING, TURNS, torch.ones(5, 8)), Sample(OPENING, TURNS[:1])]
+    batch = collate(samples, independent=False, pad_left=pad_left)
+    asked: list[int] = []
+    model.language_model.get_base_model().model.register_forward_pre_hook(
+        lambda module, inputs, named: asked.append(named["attention_mask"].ndim), with_kwargs=True
+    )
+    quick, _ = model(batch)
+    masked, _ = model(replace(batch, causal=False))
+    assert asked == [2, 4]
+    assert torch.allclose(quick, masked, atol=1e-5)
+    (one,) = torch.autograd.grad(quick, [model.connector.layers[0].weight])
+    (other,) = torch.autograd.grad(masked, [model.connector.layers[0].weight])
+    assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_only_rows_of_one_question_at_most_are_plainly_causal() -> None:
+    several, one, none = (Sample(OPENING, TURNS[:count], torch.ones(5, 8)) for count in (2, 1, 0))
+    assert collate([one, none]).causal
+    assert collate([several, one], independent=False).causal
+    assert not collate([several, one]).causal
+
+
+def test_flash_attention_refuses_questions_that_may_not_see_each_other(make_model: Callable) -> None:
+    model = make_model()
+    model.config._attn_implementation = "flash_attention_2"
+    with pytest.raises(ParamsError, match="with several independent turns a sample; allowed: sdpa"):
+        model(collate([Sample(OPENING, TURNS, torch.ones(5, 8))]))

@@ -11,6 +11,7 @@ from tiny_world import MODEL, PRETRAIN, put_conversations, put_parts, tuning
 
 from stages import connector, tune
 from steering import assemble, layout
+from steering.data.conversations import Conversation, read, write
 from steering.errors import DataError
 from steering.manifest import read_json
 from steering.metrics_log import read_metrics
@@ -108,3 +109,52 @@ def test_a_damaged_encoder_is_told_before_training(put_manifest):
 )
 def test_live_is_what_edits_or_trains_the_encoder(settings, recipe, expected):
     assert assemble.live(tuning("arm", settings, **recipe)) == expected
+
+
+def ended(name: str, **changes: Any) -> dict[str, torch.Tensor]:
+    """The weights that a run leaves with *changes* to its slice, under a name of its own."""
+    tune.main(tuning(name, MORES) | changes)
+    folder = layout.run("tiny", "mix", name, 0)
+    saved = load_file(folder / "connector.safetensors") | load_file(folder / "adapter" / "adapter_model.safetensors")
+    return dict(saved)
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        {"micro_batch": 1},
+        {"gradient_checkpointing": True},
+        {"workers": 1},
+        {"kind": "deepspeed", "zero": 0},
+        {"kind": "deepspeed", "zero": 2, "micro_batch": 1},
+    ],
+    ids=str,
+)
+def test_how_a_step_is_computed_changes_nothing_but_rounding(engine):
+    plain = ended("plain")
+    other = ended("other", engine={"kind": "torch", "zero": 0, "processes": 1} | engine)
+    assert plain.keys() == other.keys()
+    assert all(torch.allclose(plain[name], other[name], atol=1e-4) for name in plain)
+
+
+def test_another_engine_delivers_what_is_finished(monkeypatch):
+    before = ended("arm")
+    monkeypatch.setattr(tune, "_train", None)  # not called: the state is under the same key
+    after = ended("arm", engine={"kind": "torch", "zero": 0, "processes": 1, "micro_batch": 1})
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_manifest_tells_how_the_run_was_computed():
+    _, told = tuned("arm", MORES)
+    assert (told["processes"], told["device"], told["halvings"], told["resumed_from"]) == (1, "cpu", [], 0)
+
+
+def test_conversations_that_cannot_be_trained_on_are_told_before_the_first_step():
+    broken = [
+        Conversation("gone", "pictures/train/99.png", (("Colour?", "red"),)),
+        *read(layout.mixture("tiny", "mix")),
+    ]
+    write(layout.mixture("tiny", "mix"), broken)
+    with pytest.raises(DataError, match=r"1 of 5 conversations cannot be used\n  unknown picture: 1") as refused:
+        tuned("arm", MORES)
+    assert "gone (pictures/train/99.png)" in str(refused.value)

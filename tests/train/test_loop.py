@@ -11,20 +11,24 @@ import pytest
 import torch
 
 from steering.arms import LoraSettings, MoresSettings, NoneSettings
-from steering.data.collate import Batch, Sample, collate
+from steering.data.collate import Sample
 from steering.data.templates import Turn
 from steering.metrics_log import MetricsLog, read_metrics
 from steering.model.composed import ComposedModel
 from steering.train import checkpoint
 from steering.train.checkpoint import CheckpointStore
-from steering.train.loop import DivergedError, fit
+from steering.train.engine import TorchEngine
+from steering.train.feed import Feed
+from steering.train.loop import DivergedError, Run, fit
+from steering.train.memory import MicroBatch, OutOfMemory
 from steering.train.optimiser import Recipe, trainable
 from steering.train.order import Order
 
 ARMS = [NoneSettings(), LoraSettings(rank=2, alpha=4, dropout=0.3), MoresSettings(rank=2, dropout=0.3)]
 BY_METHOD = pytest.mark.parametrize("settings", ARMS, ids=lambda arm: arm.method)
 RECIPE = Recipe(steps=8, conversations=3, connector_learning_rate=1e-2, method_learning_rate=1e-2, warmup_ratio=0.25)
-CLOCKS = {"tokens_per_second", "seconds", "wait_seconds"}
+RATES = {"tokens_per_second", "samples_per_second", "visual_tokens_per_second"}
+CLOCKS = RATES | {"seconds", "wait_seconds", "peak_memory_bytes"}
 END = 9
 
 
@@ -46,28 +50,32 @@ def conversations() -> list[Sample]:
     ]
 
 
-def batches(*, seed: int = 0, dies_at: int | None = None) -> Callable[[int], Batch]:
-    samples, order = conversations(), Order(12, RECIPE.conversations, seed=seed)
+def feed(samples: list[Sample], *, seed: int = 0, size: int = RECIPE.conversations, dies_at: int | None = None) -> Feed:
+    order = Order(len(samples), size, seed=seed)
+    blank = replace(conversations()[0], turns=(Turn((10, 11)),))
+    made = Feed(order, samples.__getitem__, blank=blank)
 
-    def batch_at(step: int) -> Batch:
+    def at(step: int, micro_batch: int) -> Any:
         if step == dies_at:
             raise Killed
-        return collate([samples[index] for index in order.batch(step)])
+        return Feed.at(made, step, micro_batch)
 
-    return batch_at
+    made.at = at  # type: ignore[method-assign]
+    return made
 
 
 def run(
     model: ComposedModel, folder: Path, *, seed: int = 0, recipe: Recipe = RECIPE, every: int = 3, **options: Any
 ) -> int:
-    return fit(
-        model,
-        recipe,
-        batch_at=options.get("batch_at") or batches(seed=seed, dies_at=options.get("dies_at")),
-        open_log=lambda step: MetricsLog(folder / "metrics.jsonl", resume_step=step),
+    work = Run(
+        engine=options.get("engine", TorchEngine)(model, recipe),
+        feed=options.get("feed") or feed(conversations(), seed=seed, dies_at=options.get("dies_at")),
+        micro_batch=MicroBatch(options.get("micro_batch", recipe.conversations), folder / "micro_batch.json"),
         store=CheckpointStore(folder / "checkpoints", every=every),
+        steps=recipe.steps,
         seed=seed,
     )
+    return fit(work, lambda step: MetricsLog(folder / "metrics.jsonl", resume_step=step))
 
 
 def weights(model: ComposedModel) -> dict[str, torch.Tensor]:
@@ -185,28 +193,33 @@ def test_dropout_is_on_in_training_alone(make_model: Callable, tmp_path: Path) -
         model = make_model(LoraSettings(rank=2, alpha=4, dropout=dropout))
         run(model, tmp_path / str(dropout))
         losses.append([line["loss"] for line in history(tmp_path / str(dropout))])
-        assert model(batches()(0))[0] == model(batches()(0))[0]
+        (batch,) = feed(conversations()).at(0, 3)
+        assert model(batch)[0] == model(batch)[0]
     assert losses[0] != losses[1]
 
 
 def test_a_line_tells_what_a_step_did(make_model: Callable, tmp_path: Path) -> None:
     run(make_model(LoraSettings(rank=2)), tmp_path)
     lines = read_metrics(tmp_path / "metrics.jsonl")
-    told = {"step", "loss", "gradient_norm", "learning_rate", "supervised_tokens"} | CLOCKS
+    told = {"step", "loss", "gradient_norm", "learning_rate", "supervised_tokens", "padding"} | CLOCKS
     assert all(line.keys() == told for line in lines)
     assert {line["supervised_tokens"] for line in lines} == {15}
     assert lines[0]["learning_rate"] == 0
     assert max(line["learning_rate"] for line in lines) == 1e-2
 
 
-def poisoned(step: int) -> Callable[[int], Batch]:
-    clean = batches()
+def among(clean: Feed, step: int, samples: list[Sample]) -> Feed:
+    """*clean*, with *samples* in place of its own in one *step*."""
+    other = Feed(Order(len(samples), len(samples), seed=0), samples.__getitem__, blank=clean.blank)
+    usual = clean.at
+    clean.at = lambda at, size: other.at(0, size) if at == step else usual(at, size)  # type: ignore[method-assign]
+    return clean
 
-    def batch_at(at: int) -> Batch:
-        batch = clean(at)
-        return replace(batch, features=batch.features * torch.nan) if at == step else batch
 
-    return batch_at
+def spoilt(step: int) -> Feed:
+    sample = conversations()[0]
+    assert sample.features is not None
+    return among(feed(conversations()), step, [replace(sample, features=sample.features * torch.nan)])
 
 
 @BY_METHOD
@@ -215,7 +228,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(
 ) -> None:
     model = make_model(settings)
     with pytest.raises(DivergedError, match="step 5: loss is nan") as stopped:
-        run(model, tmp_path, batch_at=poisoned(4), every=2)
+        run(model, tmp_path, feed=spoilt(4), every=2)
     assert stopped.value.exit_code != 0
     assert all(parameter.isfinite().all() for parameter in trainable(model).values())
     assert [line["step"] for line in history(tmp_path)] == [1, 2, 3, 4]
@@ -229,20 +242,23 @@ def test_a_gradient_that_is_no_number_stops_the_run(make_model: Callable, tmp_pa
     with pytest.raises(DivergedError, match="step 1: gradient_norm is"):
         run(model, tmp_path, every=1)
     assert same(weights(model), before)
-    assert checkpoints(tmp_path) == []
+    assert not (tmp_path / "checkpoints").exists()
 
 
-def test_a_batch_with_nothing_to_learn_stops_the_run(make_model: Callable, tmp_path: Path) -> None:
+def test_a_step_with_nothing_to_learn_stops_the_run(make_model: Callable, tmp_path: Path) -> None:
     untaught = Sample((1, 2), (Turn((10, 11)),), conversations()[0].features)
-    with pytest.raises(DivergedError, match="step 1: loss is nan"):
-        run(make_model(), tmp_path, batch_at=lambda step: collate([untaught]))
+    with pytest.raises(DivergedError, match="step 1: no supervised token in 2 conversations"):
+        run(make_model(), tmp_path, feed=feed([untaught, untaught], size=2))
+
+
+def texts() -> list[Sample]:
+    return [replace(sample, features=None) for sample in conversations()[:3]]
 
 
 @BY_METHOD
 @pytest.mark.parametrize("at", [0, 3])
 def test_a_batch_of_text_alone_breaks_no_run(settings: Any, at: int, make_model: Callable, tmp_path: Path) -> None:
-    clean, text = batches(), collate([replace(sample, features=None) for sample in conversations()[:3]])
-    run(make_model(settings), tmp_path, batch_at=lambda step: text if step == at else clean(step))
+    run(make_model(settings), tmp_path, feed=among(feed(conversations()), at, texts()))
     lines = history(tmp_path)
     assert len(lines) == RECIPE.steps
     assert (lines[at]["gradient_norm"] > 0) == (settings.method == "lora")
@@ -252,9 +268,104 @@ def test_a_batch_of_text_alone_breaks_no_run(settings: Any, at: int, make_model:
 def test_text_alone_throughout_leaves_connector_and_steering_alone(
     settings: Any, make_model: Callable, tmp_path: Path
 ) -> None:
-    model, text = make_model(settings), collate([replace(sample, features=None) for sample in conversations()[:3]])
+    model = make_model(settings)
     before = weights(model)
-    run(model, tmp_path, batch_at=lambda step: text)
+    run(model, tmp_path, feed=feed(texts()))
     moved = {name for name, tensor in weights(model).items() if not torch.equal(tensor, before[name])}
     assert not any(name.startswith("connector.") for name in moved)
     assert bool(moved) == (settings.method == "lora")
+
+
+@BY_METHOD
+@pytest.mark.parametrize("micro_batch", [1, 2])
+def test_accumulating_over_smaller_passes_learns_the_same(
+    settings: Any, micro_batch: int, make_model: Callable, tmp_path: Path
+) -> None:
+    settings = settings.model_copy(update={"dropout": 0.0}) if settings.method != "none" else settings
+    whole, cut = make_model(settings), make_model(settings)
+    run(whole, tmp_path / "whole")
+    run(cut, tmp_path / "cut", micro_batch=micro_batch)
+    for one, other in zip(history(tmp_path / "whole"), history(tmp_path / "cut"), strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert other["supervised_tokens"] == one["supervised_tokens"]
+    assert all(
+        torch.allclose(a, b, atol=1e-4) for a, b in zip(weights(whole).values(), weights(cut).values(), strict=True)
+    )
+
+
+class Kills(TorchEngine):
+    """Dies in the second pass of the fifth step's three."""
+
+    passes = 0
+
+    def backward(self, *args: Any, **named: Any) -> Any:
+        self.passes += 1
+        if self.passes == 4 * 3 + 2:
+            raise Killed
+        return super().backward(*args, **named)
+
+
+@BY_METHOD
+def test_a_run_killed_while_it_accumulates_ends_as_if_it_had_not_been(
+    settings: Any, make_model: Callable, tmp_path: Path
+) -> None:
+    whole, again = make_model(settings), make_model(settings)
+    run(whole, tmp_path / "whole", micro_batch=1)
+    with pytest.raises(Killed):
+        run(make_model(settings), tmp_path / "killed", micro_batch=1, engine=Kills)
+    assert run(again, tmp_path / "killed", micro_batch=1) == 3
+    assert same(weights(again), weights(whole))
+    assert history(tmp_path / "killed") == history(tmp_path / "whole")
+
+
+class Small(TorchEngine):
+    """Has memory for *fits* conversations at once from the fourth step on."""
+
+    fits, steps = 1, 0
+
+    def backward(self, batch: Any, **named: Any) -> Any:
+        if self.steps >= 3 and len(batch.input_ids) > self.fits:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().backward(batch, **named)
+
+    def update(self, step: int) -> Any:
+        self.steps = step + 1
+        return super().update(step)
+
+
+def test_out_of_memory_halves_the_passes_and_learns_the_same(make_model: Callable, tmp_path: Path) -> None:
+    whole, cut = make_model(MoresSettings(rank=2)), make_model(MoresSettings(rank=2))
+    run(whole, tmp_path / "whole")
+    run(cut, tmp_path / "cut", engine=Small)
+    assert MicroBatch(3, tmp_path / "cut" / "micro_batch.json").halvings == [(3, 2), (3, 1)]
+    losses = [[line["loss"] for line in history(tmp_path / name)] for name in ("whole", "cut")]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_a_run_resumed_behind_a_halving_repeats_it_to_the_bit(make_model: Callable, tmp_path: Path) -> None:
+    whole, again = make_model(MoresSettings(rank=2)), make_model(MoresSettings(rank=2))
+    run(whole, tmp_path / "whole", engine=Small)
+    with pytest.raises(Killed):
+        run(make_model(MoresSettings(rank=2)), tmp_path / "killed", engine=Small, dies_at=5)
+    assert run(again, tmp_path / "killed") == 3
+    assert same(weights(again), weights(whole))
+    assert history(tmp_path / "killed") == history(tmp_path / "whole")
+
+
+def test_memory_that_does_not_suffice_for_one_is_told_with_a_way_out(make_model: Callable, tmp_path: Path) -> None:
+    class Never(Small):
+        fits = 0
+
+    with pytest.raises(OutOfMemory, match="step 4: out of memory with 1 conversations at once, halved 2 times"):
+        run(make_model(), tmp_path, engine=Never)
+    assert checkpoints(tmp_path) == ["step-00000003"]
+
+
+def test_another_fault_of_the_machine_is_not_taken_for_lack_of_memory(make_model: Callable, tmp_path: Path) -> None:
+    class Broken(TorchEngine):
+        def backward(self, *args: Any, **named: Any) -> Any:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        run(make_model(), tmp_path, engine=Broken)
+    assert not (tmp_path / "micro_batch.json").exists()

@@ -17,9 +17,9 @@ rule tune:
         RUN / "adapter" / "adapter_base.json",
     log:
         "logs/tune/{world}/{data}/{arm}/seed{seed}.log",
-    threads: threads_of
+    threads: lambda w: PLAN.devices(w.world, w.arm)[1]
     resources:
-        gpu=lambda w: PARAMS.worlds[w.world].gpus,
+        gpu=lambda w: PLAN.devices(w.world, w.arm)[0],
     params:
         slice=slice_of("tune"),
     shell:

@@ -1,0 +1,102 @@
+"""Several processes for one job: the stage starts itself again once a process, by torch's own launcher.
+
+The first process started (the parent) only waits; its children find their number in the environment, as under
+torchrun or srun, which may start a stage's processes as well.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from steering.errors import SteeringError
+from steering.train.interrupts import EXIT_CODE, SIGNALS, Interrupted
+
+CHILD = "STEERING_CHILD"
+PATIENCE_SECONDS = 600  # for a step to come to its end and the state to be saved
+
+
+class ProcessesFailed(SteeringError):
+    """A process of the job ended with a fault, which it has told itself."""
+
+    def __init__(self, text: str, exit_code: int):
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+def in_processes(engine: Mapping[str, Any], work: Callable[[], None]) -> None:
+    """Do *work* in as many processes as *engine* asks for: here, where that is one or they are already there."""
+    count = int(engine.get("processes", 1))
+    if count > 1 and "RANK" not in os.environ:
+        _start(count)
+        return
+    work()
+    if "RANK" in os.environ:
+        _part()
+
+
+def _part() -> None:
+    """Leave together; a child ends here and now, for ZeRO-3 sometimes aborts when the interpreter takes it down."""
+    from steering.train.processes import part
+
+    part()
+    if CHILD in os.environ:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def delivers() -> bool:
+    """Whether this process hands out the job's results: one of them all."""
+    return CHILD not in os.environ and os.environ.get("RANK", "0") == "0"
+
+
+def _start(count: int) -> None:
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import elastic_launch
+
+    threads = max(1, int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)) // count)
+    os.environ[CHILD] = "1"
+    try:
+        elastic_launch(_config(count), sys.executable)("-m", _module(), *sys.argv[1:], "--threads", str(threads))
+    except SignalException as signalled:
+        raise Interrupted(f"{signalled.sigval.name}: the {count} processes have ended; run again to go on") from None
+    except ChildFailedError as failed:
+        raise _told(failed) from None
+    finally:
+        del os.environ[CHILD]
+
+
+def _config(count: int) -> Any:
+    from torch.distributed.launcher.api import LaunchConfig
+
+    return LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        local_addr="127.0.0.1",
+        max_restarts=0,  # a job is tried again by its scheduler, from its checkpoint
+        signals_to_handle=",".join(number.name for number in SIGNALS),
+        shutdown_timeout=PATIENCE_SECONDS,
+    )
+
+
+def _module() -> str:
+    """The module that was started, as -m names it."""
+    spec = sys.modules["__main__"].__spec__
+    assert spec is not None  # stages are started by -m
+    return spec.name
+
+
+def _told(failed: Any) -> SteeringError:
+    """One fault for all: a request to end and go on counts only where no process has a fault of its own."""
+    codes = sorted({failure.exitcode for failure in failed.failures.values()})
+    own = [code for code in codes if code not in (0, EXIT_CODE) and code > 0]
+    if not own and EXIT_CODE in codes:
+        return Interrupted("the processes have stopped; run again to go on")
+    return ProcessesFailed(f"a process ended with code {(own or codes)[0]}; its own words are above", (own or [1])[0])

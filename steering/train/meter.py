@@ -1,0 +1,61 @@
+"""What a training step did and took: tokens, samples and visual tokens a second, waiting for data, peak memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from steering.data.collate import Batch
+from steering.manifest import peak_memory_bytes
+from steering.train.processes import Processes
+
+COUNTED = ("supervised_tokens", "tokens", "visual_tokens", "samples", "positions")
+
+
+class Meter:
+    """The clock of one step, from its making to `read`."""
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self._began = self._loaded = time.perf_counter()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+
+    def loaded(self) -> None:
+        """The step's data is there."""
+        self._loaded = time.perf_counter()
+
+    def count(self, batches: Sequence[Batch], processes: Processes) -> dict[str, float]:
+        """COUNTED over all processes; a sample is a conversation, positions hold the padding too."""
+        own = [_counts(batch) for batch in batches]
+        totals = processes.totals([sum(column) for column in zip(*own, strict=True)])
+        return dict(zip(COUNTED, totals, strict=True))
+
+    def read(self, counts: dict[str, float]) -> dict[str, float]:
+        """The step's line of metrics, but for what was learnt."""
+        seconds = time.perf_counter() - self._began
+        return {
+            "supervised_tokens": counts["supervised_tokens"],
+            "tokens_per_second": counts["tokens"] / seconds,
+            "samples_per_second": counts["samples"] / seconds,
+            "visual_tokens_per_second": counts["visual_tokens"] / seconds,
+            "padding": 1 - counts["tokens"] / counts["positions"],
+            "peak_memory_bytes": self._peak(),
+            "seconds": seconds,
+            "wait_seconds": self._loaded - self._began,
+        }
+
+    def _peak(self) -> int:
+        """Of this step on a GPU, of the whole process so far on the CPU."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        return peak_memory_bytes()
+
+
+def _counts(batch: Batch) -> tuple[int, int, int, int, int]:
+    marks = batch.marks
+    supervised, visual = int(marks.answer[:, 1:].sum()), int(marks.visual.sum())
+    samples = int(marks.answer.any(1).sum())  # a blank row is no sample
+    return supervised, batch.tokens, visual, samples, batch.input_ids.numel()

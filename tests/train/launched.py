@@ -1,0 +1,40 @@
+"""A stage in small for tests/train/test_launch.py: `python -m tests.train.launched HOW FOLDER [--threads N]`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from steering.errors import SteeringError
+from steering.train.interrupts import Interrupted, Interrupts
+from steering.train.launch import delivers, in_processes
+
+
+def main(how: str, folder: Path) -> None:
+    in_processes({"processes": 2}, lambda: work(how, folder))
+    if delivers():
+        (folder / "delivered").write_text(f"{os.getpid()}")
+
+
+def work(how: str, folder: Path) -> None:
+    rank = os.environ["RANK"]
+    (folder / f"rank{rank}").write_text(" ".join(sys.argv[1:]))
+    if how == "diverges":
+        raise SteeringError(f"process {rank} says no")
+    if how == "crashes" and rank == "1":
+        os.abort()
+    if how == "stops":
+        with Interrupts() as interrupts:
+            while interrupts.asked is None:
+                time.sleep(0.05)
+        raise Interrupted("stopped")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1], Path(sys.argv[2]))
+    except SteeringError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
