@@ -71,3 +71,11 @@ def test_an_error_in_the_work_comes_through() -> None:
     with pytest.raises(ZeroDivisionError):
         for item in progress(range(3), "step"):
             1 / (item - 1)
+
+
+def test_of_several_processes_the_first_alone_speaks(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert list(progress(range(4), "step")) == [0, 1, 2, 3]
+    assert lines(capsys) == []

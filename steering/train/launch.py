@@ -77,6 +77,7 @@ def _config(count: int) -> Any:
         min_nodes=1,
         max_nodes=1,
         nproc_per_node=count,
+        run_id="steering",
         rdzv_backend="c10d",
         rdzv_endpoint="127.0.0.1:0",
         local_addr="127.0.0.1",
