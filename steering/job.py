@@ -44,11 +44,20 @@ def run_stage(main: Callable[[Slice], None], *, about: str) -> None:
     try:
         main(read_slice(arguments.slice))
     except SteeringError as error:
-        sys.exit(_told(error))
+        _end(_told(error))
     except (OSError, RuntimeError, SafetensorError) as error:
         if not (advice := _advice(error)):
             raise
-        sys.exit(_told(SteeringError(f"{getattr(error, 'filename', None) or Path.cwd()}: {advice}")))
+        _end(_told(SteeringError(f"{getattr(error, 'filename', None) or Path.cwd()}: {advice}")))
+
+
+def _end(code: int) -> None:
+    """Exit; of several processes at once, lest the interpreter waits for the others or loses the code on its way."""
+    if "STEERING_CHILD" in os.environ:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _advice(error: Exception) -> str | None:
