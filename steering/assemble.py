@@ -19,7 +19,7 @@ from steering.data.features import Features
 from steering.data.shards import ImageArchive
 from steering.data.templates import Scribe, Turn, template_named
 from steering.job import check_outputs, contents
-from steering.manifest import read_json
+from steering.manifest import digest, read_json
 from steering.model.composed import ComposedModel
 from steering.model.connectors import Connector, build_connector, load_connector
 from steering.model.encoders import VisionEncoder, load_encoder, overlay
@@ -36,8 +36,11 @@ def base_folder(content: Slice) -> Path:
 
 
 def base_hash(content: Slice) -> str:
-    """Names the language model's bytes; an adapter belongs to exactly one."""
-    return contents(base_folder(content))
+    """Names the bytes an adapter belongs to: the language model's, and the vision encoder's where it edits that too."""
+    language = contents(base_folder(content))
+    if not getattr(arm(content), "vision_rank", 0):
+        return language
+    return digest([language, contents(layout.vision_encoder(content["vision_encoder"]["name"]))])
 
 
 def language_model(content: Slice, *, attention: str | None = None) -> Any:

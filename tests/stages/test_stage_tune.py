@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_world import MODEL, PRETRAIN, put_conversations, put_parts, tuning
 
 from stages import connector, tune
@@ -57,6 +57,18 @@ def test_mrt_runs_live_and_keeps_its_editors_apart_from_the_connector():
     before, after = (load_file(place / "connector.safetensors") for place in (layout.connector("tiny"), folder))
     assert before.keys() == after.keys()
     assert told["trainable_connector"] == sum(t.numel() for name, t in after.items() if name not in ("mean", "std"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "other"), [(MRT, True), (MRT | {"vision_rank": 0}, False), (MORES, False)], ids=str
+)
+def test_an_adapter_that_edits_the_encoder_belongs_to_that_encoder(settings, other, put_manifest):
+    before = assemble.base_hash(tuning("arm", settings))
+    eye = layout.vision_encoder("eye")
+    changed = {name: tensor + 1 for name, tensor in load_file(eye / "model.safetensors").items()}
+    save_file(changed, eye / "model.safetensors")
+    put_manifest(eye)
+    assert (assemble.base_hash(tuning("arm", settings)) != before) == other
 
 
 @pytest.mark.parametrize("settings", [{"method": "none"}, MRT], ids=["none", "mrt"])
