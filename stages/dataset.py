@@ -1,7 +1,7 @@
 """Write a data set's official files from its sources: writes data/WORLD/NAME/."""
 
 from steering import layout
-from steering.data.embedded import BUILDERS
+from steering.data.builders import ALL
 from steering.job import Job, Slice, fetched, run_stage
 
 
@@ -10,7 +10,7 @@ def main(content: Slice) -> None:
     downloads = {name: layout.download(name) for name in dataset["sources"]}
     job = Job("dataset", content, downloads)
     folder = layout.dataset(content["world"], content["name"])
-    facts = BUILDERS[dataset["builder"]](
+    facts = ALL[dataset["builder"]](
         {name: fetched(download) for name, download in downloads.items()}, folder, dataset["settings"]
     )
     job.manifest(folder, facts=facts)

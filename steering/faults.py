@@ -35,17 +35,20 @@ def _sentence(detail: ErrorDetails, owner: type[BaseModel] | None, path: Locatio
     if kind == "missing":
         return f"missing; needed here: {', '.join(needed)}"
     if kind == "union_tag_invalid":
-        tags = [tag.strip(" '") for tag in detail["ctx"]["expected_tags"].split(",")]
-        return (
-            f"method {detail['ctx']['tag']} is unknown; allowed: {', '.join(tags)}{nearest(detail['ctx']['tag'], tags)}"
-        )
+        tag, tags = detail["ctx"]["tag"], [tag.strip(" '") for tag in detail["ctx"]["expected_tags"].split(",")]
+        return f"{_tag(detail)} {tag} is unknown; allowed: {', '.join(tags)}{nearest(tag, tags)}"
     if kind == "union_tag_not_found":
-        return "method is missing; every arm names its method"
+        return f"{_tag(detail)} is missing; every entry here names its {_tag(detail)}"
     if kind == "value_error":  # a rule of several fields together, in its own words
         return f"found {detail['msg'].removeprefix('Value error, ')}"
     rule = re.sub(r"^\w+ should (be |have )?", "allowed: ", detail["msg"]).replace(" match ", " what matches the ")
     choices = re.findall(r"'([^']+)'", str(detail.get("ctx", {}).get("expected", "")))
     return f"found {found!r}; {rule}{nearest(str(found), choices)}"
+
+
+def _tag(detail: ErrorDetails) -> str:
+    """The key that tells the readings of a union apart."""
+    return str(detail["ctx"]["discriminator"]).strip("'")
 
 
 def _owner(model: type[BaseModel] | None, location: Location, raw: Any) -> tuple[type[BaseModel] | None, Location]:
@@ -104,18 +107,22 @@ def _members(annotation: Any) -> list[type[BaseModel]]:
     return [m for m in get_args(annotation) if isinstance(m, type) and issubclass(m, BaseModel)]
 
 
-def _method(member: type[BaseModel]) -> str | None:
-    field = member.model_fields.get("method")
-    values = get_args(field.annotation) if field and get_origin(field.annotation) is typing.Literal else ()
-    return values[0] if values else None
+TAGS = ("method", "kind")
+"""Keys by which the readings of a union are told apart."""
+
+
+def _tags(member: type[BaseModel]) -> list[str]:
+    fields = [member.model_fields[name] for name in TAGS if name in member.model_fields]
+    literals = [get_args(field.annotation) for field in fields if get_origin(field.annotation) is typing.Literal]
+    return [values[0] for values in literals if len(values) == 1]
 
 
 def _tagged(annotation: Any, step: Any) -> type[BaseModel] | None:
-    """The reading of a union whose method is *step*."""
+    """The reading of a union whose tag is *step*."""
     members = _members(annotation) if isinstance(step, str) and _is_union(annotation) else []
-    return next((member for member in members if _method(member) == step), None)
+    return next((member for member in members if step in _tags(member)), None)
 
 
 def _member(annotation: Any, raw: Any) -> Any:
-    tag = raw.get("method") if isinstance(raw, Mapping) else None
-    return _tagged(annotation, tag) or annotation
+    tags = [raw.get(name) for name in TAGS] if isinstance(raw, Mapping) else []
+    return next((found for tag in tags if (found := _tagged(annotation, tag))), annotation)

@@ -27,7 +27,7 @@ def parts(params: Params) -> dict[str, list[Row]]:
         "methods": list(_methods()),
         "templates": list(_templates()),
         "benchmark_forms": list(_forms()),
-        "builders": [{"name": name} for name in _registry("steering.data.embedded", "BUILDERS")],
+        "builders": [{"name": name} for name in _registry("steering.data.builders", "ALL")],
     }
 
 

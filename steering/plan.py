@@ -6,7 +6,7 @@ with the files it reads. The slice's digest names the job's state in the run sto
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,11 @@ class Plan:
 
     def fetch(self, source: str) -> Slice:
         return {"name": source, "source": self._dump(self.params.sources[source])}
+
+    def sources_of(self, worlds: Iterable[str]) -> list[str]:
+        """The sources that *worlds* need, or all there are where none is named."""
+        needed = set[str]().union(*(self._sources(self.world(name)) for name in worlds))
+        return [name for name in self.params.sources if name in needed or not needed]
 
     def language_model(self, name: str) -> Slice:
         return {"name": name, "model": self._dump(self.params.language_models[name])}

@@ -95,7 +95,8 @@ def test_an_unknown_method_names_the_nearest(method):
 
 
 def test_an_arm_without_method_says_so():
-    assert told({"title": "t", "arms": {"b": {"rank": 1}}}) == ["arms.b: method is missing; every arm names its method"]
+    (line,) = told({"title": "t", "arms": {"b": {"rank": 1}}})
+    assert line == "arms.b: method is missing; every entry here names its method"
 
 
 def test_a_wrong_choice_names_the_nearest():

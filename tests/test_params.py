@@ -133,6 +133,22 @@ def test_a_value_out_of_range_names_the_range(faults, change, told):
     assert any(fault.startswith(told) for fault in faults(change)), faults(change)
 
 
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("kind: https", "kind https is unknown; allowed: pypi, http, hub"),
+        (
+            "kind: hub, repo: a/b, revision: main, files: [x], licence: l, attribution: a",
+            "sources.wheel.revision: found 'main'",
+        ),
+        ("kind: http, url: 'ftp://a/b', licence: l, attribution: a", "sources.wheel.url: found 'ftp://a/b'"),
+    ],
+)
+def test_a_source_is_of_a_known_kind_and_pinned(faults, source, told):
+    whole = 'kind: pypi, package: p, version: "1.0", sha256: "' + 64 * "0" + '", licence: MIT, attribution: someone'
+    assert any(told in fault for fault in faults((whole, source))), faults((whole, source))
+
+
 def test_an_unknown_method_names_the_nearest(faults):
     methods = "none, full, lora, adapter, oft, ia3, mores, mrt, loreft"
     told = faults(("method: mores", "method: morse"))

@@ -44,15 +44,32 @@ def read(path: Path) -> list[Conversation]:
 
 
 def write(path: Path, conversations: Iterable[Conversation]) -> None:
-    """Write a LLaVA JSON file in one step; raises DataError, and writes nothing, where read would refuse it."""
-    rows = [_row(conversation) for conversation in conversations]
-    faults = [fault for number, row in enumerate(rows) for fault in _faults(row, number)]
-    if faults:
-        raise DataError(_report(path, faults))
+    """Write a LLaVA JSON file in one step; raises DataError, and writes nothing, where read would refuse it.
+
+    One conversation at a time is in memory.
+    """
+    faults: list[str] = []
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        with open(partial, "w", encoding="utf-8") as file:
+            file.writelines(_written(conversations, faults))
+        if faults:
+            raise DataError(_report(path, faults))
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _written(conversations: Iterable[Conversation], faults: list[str]) -> Iterator[str]:
+    """The pieces of json.dumps(rows, indent=1); fills *faults*."""
+    number = -1
+    for number, conversation in enumerate(conversations):
+        row = _row(conversation)
+        faults += _faults(row, number)
+        text = json.dumps(row, ensure_ascii=False, indent=1).replace("\n", "\n ")  # a string's own newlines are escaped
+        yield f"{',' if number else '['}\n {text}"
+    yield "[]" if number < 0 else "\n]"
 
 
 def group_by_picture(items: Iterable[Item], turns_per_conversation: int, seed: int) -> list[Conversation]:

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from steering.arms import LanguageShape, VisionShape
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Md5 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Address = Annotated[str, StringConstraints(pattern=r"^https?://[^/]+/")]
 
 
 def absent(value: Any) -> bool:
@@ -23,15 +26,50 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Source(Part):
-    """Something fetched by name, version and checksum."""
+class PypiSource(Part):
+    """A wheel of the Python package index, by version and checksum."""
 
     kind: Literal["pypi"]
     package: str
     version: str
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Sha256
     licence: str
     attribution: str
+
+
+class HttpSource(Part):
+    """One file behind an address; without a checksum that of the first fetch is recorded and held to.
+
+    bytes: its size where known.  file: the name to keep, for addresses that tell none.  parts: parallel transfers.
+    """
+
+    kind: Literal["http"]
+    url: Address
+    sha256: Sha256 | None = Field(None, exclude_if=absent)
+    md5: Md5 | None = Field(None, exclude_if=absent)
+    bytes: int | None = Field(None, ge=0, exclude_if=absent)
+    file: str | None = Field(None, exclude_if=absent)
+    mirrors: list[Address] = Field([], exclude_if=nothing)
+    parts: int | None = Field(None, ge=1, le=16, exclude_if=absent)
+    licence: str
+    attribution: str
+
+
+class HubSource(Part):
+    """Files of a Hugging Face repository at a commit; bytes: of all together, for a list before the fetch."""
+
+    kind: Literal["hub"]
+    repo: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
+    revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+    files: list[str] = Field(min_length=1)
+    repo_type: Literal["model", "dataset"] = "model"
+    bytes: int | None = Field(None, ge=0, exclude_if=absent)
+    licence: str
+    attribution: str
+
+
+Source = Annotated[PypiSource | HttpSource | HubSource, Field(discriminator="kind")]
+"""Something fetched once, checked, and named where it is used."""
 
 
 class LanguageConfig(BaseModel):

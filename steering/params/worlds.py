@@ -14,9 +14,20 @@ MethodName = Literal["none", "full", "lora", "adapter", "oft", "ia3", "mores", "
 class Dataset(Part):
     """A data set and the builder that writes its official files from sources."""
 
-    builder: Literal["icons", "easy_vqa", "countries"]
+    builder: Literal[
+        "icons",
+        "easy_vqa",
+        "countries",
+        "lcs558k",
+        "llava665k",
+        "visionflan",
+        "scienceqa",
+        "vizwiz",
+        "iconqa_txt",
+        "iconqa_blank",
+    ]
     sources: list[Name]
-    settings: dict[str, int] = {}
+    settings: dict[str, int | float | str] = {}
 
 
 class Share(Part):

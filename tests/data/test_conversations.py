@@ -112,6 +112,14 @@ def test_what_is_written_is_read_back(tmp_path_factory, conversations):
     assert read(path) == conversations
 
 
+@given(CONVERSATIONS)
+def test_rows_written_one_by_one_are_one_dump_of_all(tmp_path_factory, conversations):
+    path = tmp_path_factory.mktemp("written") / "train.json"
+    write(path, iter(conversations))
+    text = path.read_bytes().decode()
+    assert text == json.dumps(json.loads(text), ensure_ascii=False, indent=1)
+
+
 def test_a_conversation_that_read_would_refuse_is_not_written(tmp_path):
     path = tmp_path / "train.json"
     for turns in ((), (("What?", ""),), (("<image>", "x"),)):

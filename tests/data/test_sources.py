@@ -8,8 +8,7 @@ import zipfile
 
 import pytest
 
-from steering.data import sources
-from steering.data.sources import fetch, member_names, read_member, read_members, sha256_of, without_credentials
+from steering.data.sources import fetch, member_names, pypi, read_member, read_members, sha256_of, without_credentials
 from steering.errors import SourceError
 
 METADATA = "Metadata-Version: 2.1\nName: tiny-data\nVersion: 1.0\n"
@@ -50,7 +49,7 @@ def test_a_wheel_is_fetched_and_then_left_alone(source, tmp_path, monkeypatch):
     path = fetch(source, tmp_path / "sources")
     assert path.name == "tiny_data-1.0-py3-none-any.whl"
     assert [p.name for p in path.parent.iterdir()] == [path.name]
-    monkeypatch.setattr(sources.subprocess, "run", no_pip)
+    monkeypatch.setattr(pypi.subprocess, "run", no_pip)
     assert fetch(source, tmp_path / "sources") == path
 
 
@@ -85,7 +84,7 @@ def test_an_unreachable_index_says_so_without_credentials(source, tmp_path, monk
     stderr = (
         "WARNING: Retrying (Retry(total=0)) after connection broken\nERROR: no luck at https://me:secret@host/simple\n"
     )
-    monkeypatch.setattr(sources.subprocess, "run", answering(1, stderr))
+    monkeypatch.setattr(pypi.subprocess, "run", answering(1, stderr))
     with pytest.raises(SourceError, match="package index not reached") as caught:
         fetch(source, tmp_path)
     assert "secret" not in str(caught.value)
@@ -101,7 +100,7 @@ def test_an_unreachable_index_says_so_without_credentials(source, tmp_path, monk
     ],
 )
 def test_pip_faults_say_what_to_do(source, tmp_path, monkeypatch, stderr, says):
-    monkeypatch.setattr(sources.subprocess, "run", answering(1, stderr))
+    monkeypatch.setattr(pypi.subprocess, "run", answering(1, stderr))
     with pytest.raises(SourceError, match=says):
         fetch(source, tmp_path)
 
@@ -110,13 +109,13 @@ def test_a_full_disk_is_named(source, tmp_path, monkeypatch):
     def full(*_args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(sources.os, "replace", full)
+    monkeypatch.setattr(pypi.os, "replace", full)
     with pytest.raises(SourceError, match="disk full at"):
         fetch(source, tmp_path)
 
 
 def test_an_unknown_kind_names_the_allowed_ones(source, tmp_path):
-    with pytest.raises(SourceError, match=r"kind pypii: unknown; allowed: pypi \(did you mean pypi\?\)"):
+    with pytest.raises(SourceError, match=r"kind pypii: unknown; allowed: pypi, http, hub \(did you mean pypi\?\)"):
         fetch({**source, "kind": "pypii"}, tmp_path)
 
 
@@ -149,3 +148,9 @@ def test_what_is_no_wheel_is_refused(tmp_path):
 
 def test_credentials_are_taken_out_of_every_url():
     assert without_credentials("a http://u:p@h/x b https://tok@i/ c") == "a http://h/x b https://i/ c"
+
+
+def test_secrets_in_the_query_of_an_address_are_hidden():
+    assert without_credentials("https://h/f?id=7&X-Amz-Signature=abc&token=t") == (
+        "https://h/f?id=7&X-Amz-Signature=...&token=..."
+    )

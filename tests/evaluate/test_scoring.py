@@ -37,7 +37,7 @@ def test_score_counts_unparsed_as_wrong_and_names_them():
 def test_score_holds_what_a_score_file_needs_and_is_strict_json():
     found = score(POPE, predictions(["no", "no"], ["yes", "no"]), train_examples=[example(9, "yes")], resamples=50)
     again = json.loads(json.dumps(found, allow_nan=False))
-    assert (again["form"], again["version"], again["metric"]) == ("pope", 1, "accuracy")
+    assert (again["form"], again["version"], again["metric"]) == ("pope", POPE.version, "accuracy")
     assert set(again["metrics"]) == set(POPE.metrics)
     assert again["metrics"]["precision"] == {"value": None, "low": None, "high": None}
     assert again["metrics"]["accuracy_popular"]["value"] is None

@@ -12,7 +12,6 @@ import pytest
 
 from stages.fetch import main
 from steering import layout
-from steering.data import sources
 from steering.errors import SourceError
 from steering.job import fetched, run_stage
 
@@ -30,7 +29,7 @@ def calls(here, monkeypatch) -> list[list[str]]:
         Path(command[command.index("--dest") + 1], NAME).write_bytes(WHEEL)
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(sources.subprocess, "run", pip)
+    monkeypatch.setattr(subprocess, "run", pip)
     monkeypatch.setattr("steering.manifest.commit", lambda: "unknown")
     return given
 

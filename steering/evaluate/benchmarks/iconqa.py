@@ -4,11 +4,13 @@ Files: problems.json {pid: {"question", "choices", "answer", "ques_type"}} and p
 problem is iconqa/<split>/<ques_type>/<pid>/image.png. Prompts are MoReS's. Scoring is IconQA's and MoReS's exact
 match after strip, case sensitive. A choose_txt answer is an index in the file; here its text is taught, and text
 and index both count as right - the index not where it is also the text of a choice, for then it says that choice.
+ICONQA_INDEX keeps the index as the one answer, taught and accepted, as MoReS does with the official files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,7 @@ class IconQa:
         problems = read_json(path)
         rows = [(pid, field(problems, pid, str(path))) for pid in split_ids(root, split)]
         wanted = [(pid, row) for pid, row in rows if field(row, "ques_type", f"{path}: {pid}") in kept]
-        return [_example(pid, row, split, f"{path}: {pid}") for pid, row in wanted]
+        return [self._example(pid, row, split, f"{path}: {pid}") for pid, row in wanted]
 
     def outcome(self, example: Example, answer: str) -> dict[str, float]:
         said = answer.strip()
@@ -62,6 +64,27 @@ class IconQa:
 
     def measure(self, name: str, outcomes: Outcomes, weights: Array) -> Array:
         return {"accuracy": share}[name](weights, outcomes["correct"])
+
+    def _example(self, pid: str, row: Any, split: str, where: str) -> Example:
+        return _example(pid, row, split, where)
+
+
+class IconQaIndex(IconQa):
+    """IconQa with the index of the right choice as the only answer; "2" is right, the choice's text is not.
+
+    Its examples are open questions: the index is no text of a choice, so choices are told by the prompt alone.
+    """
+
+    name = "iconqa_index"
+    protocol: Mapping[str, str] = PROTOCOL | {
+        "scoring": "exact match after strip, case sensitive; the answer to choose_txt is the option's index, from 0, "
+        "as in the official file; an empty answer is unparsed",
+    }
+
+    def _example(self, pid: str, row: Any, split: str, where: str) -> Example:
+        example = _example(pid, row, split, where)
+        index = str(row["answer"]).strip()
+        return replace(example, target=index, answers=(index,), choices=())
 
 
 def _parsed(example: Example, said: str) -> bool:
@@ -95,3 +118,4 @@ def _accepted(index: str, target: str, choices: tuple[str, ...]) -> tuple[str, .
 
 
 ICONQA = IconQa()
+ICONQA_INDEX = IconQaIndex()

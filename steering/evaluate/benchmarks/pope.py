@@ -1,15 +1,18 @@
 """Is an object in the picture? POPE's yes/no questions with random, popular and adversarial negatives.
 
-Files: <split>/{random,popular,adversarial}.json, JSON lines {"question_id", "image", "text", "label"}.
-Reading an answer (POPE's and LLaVA's eval_pope.py): the first sentence, commas removed; no if one of its words
-is No, not or no, else yes. It departs from them in two places: an answer without words counts as unparsed and
-wrong, where they read yes; and a line break parts words like a space. yes_ratio is of the predictions.
+Files: JSON lines {"question_id", "image", "text", "label"}; of POPE <split>/{random,popular,adversarial}.json, of
+COCO_POPE the official coco_pope_{random,popular,adversarial}.json, in which random comes in two sizes.
+Reading an answer (POPE's and LLaVA's eval_pope.py, on the stripped answer): the first sentence, commas removed; no if
+one of its words is No, not or no, else yes; words are parted by spaces alone. It departs from them in one place: a
+first sentence without words counts as unparsed and wrong, where they read yes. yes_ratio is of the predictions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from steering.errors import DataError
 from steering.evaluate.benchmarks.form import (
@@ -33,10 +36,10 @@ NO_WORDS = frozenset({"No", "not", "no"})
 
 def read_yes_no(answer: str) -> str | None:
     """ "yes", "no", or None for an answer without words."""
-    words = answer.strip().split(".")[0].replace(",", "").split()
-    if not words:
+    sentence = answer.strip().split(".")[0].replace(",", "")
+    if not sentence.strip():
         return None
-    return "no" if NO_WORDS.intersection(words) else "yes"
+    return "no" if NO_WORDS.intersection(sentence.split(" ")) else "yes"
 
 
 PROTOCOL = {
@@ -45,22 +48,28 @@ PROTOCOL = {
     "scoring": "first sentence, commas removed, No/not/no as a word is no, else yes; empty is unparsed and wrong; "
     "yes_ratio is of the predictions",
 }
+COCO_PROTOCOL = PROTOCOL | {
+    "files": "random: 2,910 lines (pinned by LLaVA, sha256 "
+    "c16b65d2df6d70bb0814c8a4375833d39cdb09928fd936d3fc546491efa37f35) or 3,000 (POPE's head, sha256 "
+    "ac25245170b975a5bdf9080b23fd431dfe6be458bc038259c1f4f09a6bef7994), n tells which; popular: 3,000, sha256 "
+    "72c1a8ad45d0c13514f5f22598261df41d3b533854d29682e924db50ed8aa753; adversarial: 3,000, sha256 "
+    "420b3407db1fa9f1187a805dca41cb7b97fd91504e6c2179706188c107fb8ef8",
+    "means": "mean_ metrics are means of the three kinds, each weighing the same; those without mean_ are of all "
+    "questions together",
+}
+MEASURES = ("accuracy", "precision", "recall", "f1", "yes_ratio")
 
 
 class Pope:
-    """subset: one of the three kinds of negatives, which are also the categories; None for all three."""
+    """subset: one of the three kinds of negatives, which are also the categories; None for all three.
+
+    metrics: of all questions, accuracy also by category.
+    """
 
     name = "pope"
-    version = 1
+    version = 2
     metric = "accuracy"
-    metrics: tuple[str, ...] = (
-        "accuracy",
-        "precision",
-        "recall",
-        "f1",
-        "yes_ratio",
-        *(f"accuracy_{category}" for category in CATEGORIES),
-    )
+    metrics: tuple[str, ...] = (*MEASURES, *(f"accuracy_{category}" for category in CATEGORIES))
     max_new_tokens = 16
     lettered = False
     protocol: Mapping[str, str] = PROTOCOL
@@ -68,7 +77,7 @@ class Pope:
     def examples(self, root: Path, split: str, subset: str | None = None) -> list[Example]:
         check_subset(self.name, subset, CATEGORIES)
         kept = CATEGORIES if subset is None else (subset,)
-        return [example for category in kept for example in _examples(root / split / f"{category}.json", category)]
+        return [example for category in kept for example in _examples(self._path(root, split, category), category)]
 
     def outcome(self, example: Example, answer: str) -> dict[str, float]:
         said = read_yes_no(answer)
@@ -81,19 +90,51 @@ class Pope:
         }
 
     def measure(self, name: str, outcomes: Outcomes, weights: Array) -> Array:
-        correct, said, truth = outcomes["correct"], outcomes["said_yes"], outcomes["is_yes"]
-        if name.startswith("accuracy_"):
-            category = outcomes[name.removeprefix("accuracy_")]
-            return share(weights, correct * category, category)
-        if name == "f1":
-            return ratio(2 * (weights @ (said * truth)), weights @ (said + truth))
-        part, whole = {
-            "accuracy": (correct, None),
-            "precision": (said * truth, said),
-            "recall": (said * truth, truth),
-            "yes_ratio": (said, None),
-        }[name]
-        return share(weights, part, whole)
+        if name in MEASURES:
+            return _measure(name, outcomes, weights, np.ones_like(outcomes["correct"]))
+        if name.startswith("mean_"):
+            values = [self.measure(f"{name.removeprefix('mean_')}_{one}", outcomes, weights) for one in CATEGORIES]
+            return np.mean(values, axis=0)
+        measure, category = name.rsplit("_", 1)
+        return _measure(measure, outcomes, weights, outcomes[category])
+
+    def _path(self, root: Path, split: str, category: str) -> Path:
+        return root / split / f"{category}.json"
+
+
+class CocoPope(Pope):
+    """POPE on COCO val2014 in its official files; metrics also of each category, and their means over the three.
+
+    The questions have one split, test.
+    """
+
+    name = "coco_pope"
+    metric = "mean_f1"
+    metrics: tuple[str, ...] = (
+        *MEASURES,
+        *(f"{measure}_{category}" for measure in MEASURES for category in CATEGORIES),
+        *(f"mean_{measure}" for measure in MEASURES),
+    )
+    protocol: Mapping[str, str] = COCO_PROTOCOL
+
+    def _path(self, root: Path, split: str, category: str) -> Path:
+        if split != "test":
+            raise DataError(f"{self.name}: split {split!r} is unknown; it has test")
+        return root / f"coco_pope_{category}.json"
+
+
+def _measure(name: str, outcomes: Outcomes, weights: Array, inside: Array) -> Array:
+    """The measure of the questions where *inside* (n,) is 1."""
+    correct, said, truth = (outcomes[column] * inside for column in ("correct", "said_yes", "is_yes"))
+    if name == "f1":
+        return ratio(2 * (weights @ (said * truth)), weights @ (said + truth))
+    part, whole = {
+        "accuracy": (correct, inside),
+        "precision": (said * truth, said),
+        "recall": (said * truth, truth),
+        "yes_ratio": (said, inside),
+    }[name]
+    return share(weights, part, whole)
 
 
 def _examples(path: Path, category: str) -> list[Example]:
@@ -119,3 +160,4 @@ def _example(line: str, where: str, category: str) -> Example:
 
 
 POPE = Pope()
+COCO_POPE = CocoPope()

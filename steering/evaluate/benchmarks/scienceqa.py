@@ -5,12 +5,15 @@ pid_splits.json; the picture of a problem is images/<split>/<pid>/image.png. Pro
 with --single-pred-prompt. Reading an answer (LLaVA's and TinyLLaVA's eval_science_qa.py, on the stripped answer): the
 letter alone, or the letter and ". ", or exactly one "The answer is X."; else it is unparsed, which is wrong. A letter
 beyond the choices names none of them and is unparsed too.
+SCIENCEQA_LLAVA takes prompts and pictures from llava_<split>_CQM-A.json [{"id", "image"?, "conversations"}] beside
+those files; its accuracy_image is the official ScienceQA-IMG.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +89,43 @@ class ScienceQa:
         return share(weights, correct if whole is None else correct * whole, whole)
 
 
+class ScienceQaLlava(ScienceQa):
+    """ScienceQa asked in LLaVA's own words; every id of the split has to be among them, for a missing one is wrong."""
+
+    name = "scienceqa_llava"
+    protocol: Mapping[str, str] = PROTOCOL | {
+        "prompt": f"llava_<split>_CQM-A.json without <image>, then: {LETTER_ANSWER}",
+    }
+
+    def examples(self, root: Path, split: str, subset: str | None = None) -> list[Example]:
+        check_subset(self.name, subset, CATEGORIES)
+        path = root / f"llava_{split}_CQM-A.json"
+        asked = {str(field(row, "id", str(path))): row for row in read_json(path)}
+        plain = super().examples(root, split)
+        missing = [example.id for example in plain if example.id not in asked]
+        if missing:
+            raise DataError(
+                f"{path}: {len(missing)} questions of {split} are missing, first {missing[0]}; it takes all"
+            )
+        examples = [_worded(example, asked[example.id], split, f"{path}: {example.id}") for example in plain]
+        return [example for example in examples if subset in (None, example.category)]
+
+
+def _worded(example: Example, row: Any, split: str, where: str) -> Example:
+    """*example* with the prompt and the picture of LLaVA's *row*; as LLaVA asks, the first message alone."""
+    turns = field(row, "conversations", where)
+    if not (isinstance(turns, list) and turns):
+        raise DataError(f"{where}: no conversation; it takes a question")
+    text = field(turns[0], "value", where).replace("<image>", "").strip()
+    name = row.get("image")
+    return replace(
+        example,
+        prompt=f"{text}\n{LETTER_ANSWER}",
+        image=f"images/{split}/{name}" if name else None,
+        category="image" if name else "text",
+    )
+
+
 def _example(pid: str, row: Any, split: str, where: str) -> Example:
     question, hint = field(row, "question", where).strip(), (row.get("hint") or "").strip()
     choices = tuple(str(choice) for choice in field(row, "choices", where))
@@ -111,3 +151,4 @@ def _letter(answer: Any, choices: tuple[str, ...], where: str) -> str:
 
 
 SCIENCEQA = ScienceQa()
+SCIENCEQA_LLAVA = ScienceQaLlava()

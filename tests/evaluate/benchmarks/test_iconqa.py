@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from steering.errors import DataError
-from steering.evaluate.benchmarks.iconqa import ICONQA
+from steering.evaluate.baselines import blind, majority
+from steering.evaluate.benchmarks.iconqa import ICONQA, ICONQA_INDEX
 
 PROBLEMS = {
     "1": {"question": "How many cats are there? (_)", "choices": None, "answer": "3", "ques_type": "fill_in_blank"},
@@ -89,3 +90,34 @@ def test_faults_are_named(root):
 def test_accuracy_is_the_share_of_right_answers():
     outcomes = {"correct": np.array([1.0, 0, 0, 1]), "parsed": np.ones(4)}
     assert ICONQA.measure("accuracy", outcomes, np.array([[1.0, 1, 1, 1], [1, 1, 0, 0]])) == pytest.approx([0.5, 0.5])
+
+
+def test_the_index_form_keeps_the_official_answer(root):
+    kept = {one.id: one for one in ICONQA_INDEX.examples(root, "test", None)}
+    assert (kept["2"].target, kept["2"].answers, kept["1"].target) == ("2", ("2",), "3")
+    assert kept["2"].prompt == {one.id: one for one in ICONQA.examples(root, "test", None)}["2"].prompt
+
+
+@pytest.mark.parametrize(
+    ("pid", "answer", "correct", "parsed"),
+    [
+        ("1", "3", 1, 1),
+        ("1", "3.", 0, 1),
+        ("2", "2", 1, 1),
+        ("2", " 2\n", 1, 1),
+        ("2", "bee", 0, 1),
+        ("2", "two", 0, 1),
+        ("2", "(C)", 0, 1),
+        ("3", "2", 1, 1),
+        ("3", "5", 0, 1),
+        ("2", "", 0, 0),
+    ],
+)
+def test_golden_answer_of_the_index_form(root, pid, answer, correct, parsed):
+    kept = {one.id: one for one in ICONQA_INDEX.examples(root, "test", None)}
+    assert ICONQA_INDEX.outcome(kept[pid], answer) == {"correct": correct, "parsed": parsed}
+
+
+def test_guessers_of_the_index_form_say_indices(root):
+    train = ICONQA_INDEX.examples(root, "test", "choose_txt")
+    assert majority(ICONQA_INDEX, train, train) == blind(ICONQA_INDEX, train, train) == ["2", "2"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import random
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 
 from steering.errors import DataError
 from steering.evaluate.benchmarks.form import Example
-from steering.evaluate.benchmarks.pope import CATEGORIES, POPE, read_yes_no
+from steering.evaluate.benchmarks.pope import CATEGORIES, COCO_POPE, MEASURES, POPE, read_yes_no
 
 GOLDEN = {
     "Yes": "yes",
@@ -23,7 +26,12 @@ GOLDEN = {
     "There is not a cat. Yes": "no",
     "Yes. No": "yes",
     "Yes, no": "no",
-    "No\nmore": "no",
+    "No\nmore": "yes",
+    "No\tmore": "yes",
+    "A, no": "no",
+    "no,more": "yes",
+    " . no": None,
+    "isnt": "yes",
     "NO": "yes",
     "nothing": "yes",
     "Notably so": "yes",
@@ -123,3 +131,54 @@ def test_unknown_subset_label_and_broken_line_are_named(tmp_path):
     (tmp_path / "val" / "random.json").write_text('{"question_id": 1\n')
     with pytest.raises(DataError, match=r"random\.json:1: line 1: broken JSON"):
         POPE.examples(tmp_path, "val", "random")
+
+
+def counted(pairs):
+    """The official script's numbers by its confusion counts, for (label, answer) pairs; None is an empty answer."""
+    cells = {(label, said): 0 for label in ("yes", "no") for said in ("yes", "no", None)}
+    for label, answer in pairs:
+        sentence = re.sub(",", "", re.match(r"[^.]*", answer.strip()).group())
+        no = re.search(r"(?:^| )(?:No|not|no)(?= |$)", sentence)
+        said = None if not sentence.strip() else "no" if no else "yes"
+        cells[label, said] += 1
+    tp, fp, fn = cells["yes", "yes"], cells["no", "yes"], cells["yes", "no"] + cells["yes", None]
+    return {
+        "accuracy": (tp + cells["no", "no"]) / len(pairs),
+        "precision": tp / (tp + fp),
+        "recall": tp / (tp + fn),
+        "f1": 2 * tp / (2 * tp + fp + fn),
+        "yes_ratio": (tp + fp) / len(pairs),
+    }
+
+
+def test_each_kind_and_their_means_agree_with_confusion_counts_on_random_answers():
+    chance = random.Random(0)
+    pieces = ["Yes", "No", "no", "not", "yes", ",", ".", " ", " ", "nothing", "", "isnt", "нет"]
+    pairs = [
+        (chance.choice(["yes", "no"]), "".join(chance.choices(pieces, k=chance.randint(0, 5))), category)
+        for category in CATEGORIES
+        for _ in range(200)
+    ]
+    outcomes = columns(pairs)
+    by_kind = {kind: counted([(label, said) for label, said, one in pairs if one == kind]) for kind in CATEGORIES}
+    overall = counted([(label, said) for label, said, _ in pairs])
+    for name in MEASURES:
+        found = {metric: COCO_POPE.measure(metric, outcomes, np.ones(len(pairs))) for metric in COCO_POPE.metrics}
+        assert found[name] == pytest.approx(overall[name])
+        assert [found[f"{name}_{kind}"] for kind in CATEGORIES] == pytest.approx([by_kind[k][name] for k in CATEGORIES])
+        assert found[f"mean_{name}"] == pytest.approx(math.fsum(by_kind[k][name] for k in CATEGORIES) / 3)
+
+
+def test_a_mean_is_undefined_where_one_kind_was_not_asked():
+    outcomes = columns([("yes", "Yes", "random"), ("no", "no", "popular")])
+    assert np.isnan(COCO_POPE.measure("mean_accuracy", outcomes, np.ones(2)))
+
+
+def test_the_official_files_are_read_under_their_names_and_both_sizes_of_random_are_named(tmp_path):
+    for kind in CATEGORIES:
+        row = {"question_id": 1, "image": "COCO_val2014_000000310196.jpg", "text": "Is there a cat?", "label": "no"}
+        (tmp_path / f"coco_pope_{kind}.json").write_text(json.dumps(row) + "\n")
+    assert [one.id for one in COCO_POPE.examples(tmp_path, "test")] == ["random/1", "popular/1", "adversarial/1"]
+    assert all(digits in COCO_POPE.protocol["files"] for digits in ("c16b65d2", "ac252451", "72c1a8ad", "420b3407"))
+    with pytest.raises(DataError, match="coco_pope: split 'train' is unknown; it has test"):
+        COCO_POPE.examples(tmp_path, "train")

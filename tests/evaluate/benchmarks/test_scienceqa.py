@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
+import string
 
 import numpy as np
 import pytest
 
 from steering.errors import DataError
-from steering.evaluate.benchmarks.scienceqa import SCIENCEQA, read_letter
+from steering.evaluate.benchmarks.scienceqa import SCIENCEQA, SCIENCEQA_LLAVA, read_letter
 
 GOLDEN = {
     "B": "B",
@@ -85,3 +87,67 @@ def test_accuracy_is_also_given_with_and_without_a_picture(tmp_path):
     assert SCIENCEQA.measure("accuracy", outcomes, weights) == pytest.approx([2 / 3, 1])
     assert SCIENCEQA.measure("accuracy_image", outcomes, weights) == pytest.approx([1 / 2, np.nan], nan_ok=True)
     assert SCIENCEQA.measure("accuracy_text", outcomes, weights) == pytest.approx([1, 1])
+
+
+def named_in_turn(text, phrase="The answer is "):
+    """The capitals after each phrase that a further letter follows, read from left to right without overlap."""
+    at, named = text.find(phrase), []
+    while at >= 0:
+        after = text[at + len(phrase) :][:2]
+        whole = len(after) == 2 and after[0] in string.ascii_uppercase and after[1] != "\n"
+        named += after[0] if whole else []
+        at = text.find(phrase, at + (len(phrase) + 2 if whole else 1))
+    return named
+
+
+def by_position(text, choices):
+    """The official reading, by position of the words and not by pattern."""
+    if len(text) == 1 and text in "ABCDE":
+        letter = text
+    elif text[:1] in tuple("ABCDE") and text[1:3] == ". ":
+        letter = text[0]
+    else:
+        named = named_in_turn(text)
+        letter = named[0] if len(named) == 1 else ""
+    return letter if letter and letter in "ABCDE"[:choices] else None
+
+
+def test_reading_agrees_with_a_second_one_on_random_answers():
+    chance = random.Random(0)
+    pieces = [*"ABCDEFb", ". ", ".", " ", "(", ")", "The answer is ", "The answer is B.", "dog", "\n", "是", "1,000"]
+    seen = set()
+    for _ in range(5000):
+        text = "".join(chance.choices(pieces, k=chance.randint(0, 4))).strip()
+        choices = chance.randint(2, 5)
+        seen.add(read_letter(text, choices))
+        assert read_letter(text, choices) == by_position(text, choices), text
+    assert seen == {*"ABCDE", None}
+
+
+def write_llava(root, *rows):
+    (root / "llava_test_CQM-A.json").write_text(json.dumps(rows))
+
+
+def asked(pid, text, **more):
+    return {"id": pid, **more, "conversations": [{"from": "human", "value": text}, {"from": "gpt", "value": "B"}]}
+
+
+def test_llavas_words_and_pictures_are_taken_as_they_are(tmp_path):
+    write(tmp_path, p1=problem(), p2=problem(image="image.png"))
+    write_llava(tmp_path, asked("p2", "<image>\nWhat?\nA. x", image="p2/image.png"), asked("p1", "Where?\nA. x"))
+    text, picture = SCIENCEQA_LLAVA.examples(tmp_path, "test", None)
+    assert text.prompt == "Where?\nA. x\nAnswer with the option's letter from the given choices directly."
+    assert picture.prompt.startswith("What?\nA. x\nAnswer")
+    assert (text.image, picture.image) == (None, "images/test/p2/image.png")
+    assert (text.target, picture.choices) == ("B", ("Oslo", "Rome"))
+    assert [one.id for one in SCIENCEQA_LLAVA.examples(tmp_path, "test", "image")] == ["p2"]
+
+
+def test_a_question_that_llavas_file_lacks_is_named(tmp_path):
+    write(tmp_path, p1=problem(), p2=problem())
+    write_llava(tmp_path, asked("p1", "Where?"))
+    with pytest.raises(DataError, match="CQM-A.json: 1 questions of test are missing, first p2; it takes all"):
+        SCIENCEQA_LLAVA.examples(tmp_path, "test", None)
+    write_llava(tmp_path, asked("p1", "Where?"), {"id": "p2", "conversations": []})
+    with pytest.raises(DataError, match="p2: no conversation"):
+        SCIENCEQA_LLAVA.examples(tmp_path, "test", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from itertools import combinations
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from steering.errors import DataError
 from steering.evaluate.benchmarks import FORMS
-from steering.evaluate.benchmarks.vqa import VQA, vqa_accuracy
+from steering.evaluate.benchmarks.vqa import VQA, VQAV2, vqa_accuracy
 from steering.evaluate.normalise import normalise
 
 
@@ -102,6 +103,56 @@ def test_accuracy_is_the_weighted_mean_over_any_leading_axes():
     weights = np.array([[[1.0, 1, 1], [0, 0, 2]], [[3, 0, 0], [0, 0, 0]]])
     measured = VQA.measure("accuracy", outcomes, weights)
     assert measured == pytest.approx(np.array([[1.3 / 3, 1], [0, np.nan]]), nan_ok=True)
+
+
+def test_accuracy_agrees_with_leaving_out_on_random_answers():
+    chance = random.Random(0)
+    words = ["two", "2", "2.", "the cat", "cat", "a cat.", "isnt", "isn't", "1,000", "1000", "", "кот", "(b)", "b"]
+    for _ in range(300):
+        references = tuple(chance.choices(chance.sample(words, 4), k=10))
+        said = chance.choice(words)
+        assert vqa_accuracy(said, references) == pytest.approx(by_hand(said, references))
+
+
+def write_official(root):
+    write(root)
+    for old, new in (
+        ("test_questions.json", "v2_OpenEnded_mscoco_val2014_questions.json"),
+        ("test_annotations.json", "v2_mscoco_val2014_annotations.json"),
+    ):
+        (root / old).rename(root / new)
+
+
+def test_official_files_are_read_under_their_names_and_pictures_under_cocos(tmp_path):
+    write_official(tmp_path)
+    first, second = VQAV2.examples(tmp_path, "val")
+    assert (first.id, first.image, first.category) == ("70", "COCO_val2014_000000000007.jpg", "other")
+    assert (second.category, second.prompt.split("\n")[0]) == ("yes/no", "Is it red?")
+    assert [one.id for one in VQAV2.examples(tmp_path, "val", "yes/no")] == ["71"]
+
+
+def test_accuracy_is_also_given_by_answer_type(tmp_path):
+    write_official(tmp_path)
+    rows = [
+        VQAV2.outcome(one, said) for one, said in zip(VQAV2.examples(tmp_path, "val"), ["circle", "no"], strict=True)
+    ]
+    outcomes = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    found = {name: float(VQAV2.measure(name, outcomes, np.ones(2))) for name in VQAV2.metrics}
+    assert found == pytest.approx(
+        {"accuracy": 0.5, "accuracy_yes_no": 0, "accuracy_number": np.nan, "accuracy_other": 1}, nan_ok=True
+    )
+
+
+def test_test_dev_is_asked_and_not_scored(tmp_path):
+    text = "Is it red?\nAnswer the question using a single word or phrase."
+    row = {"question_id": 5, "image": "COCO_test2015_000000000001.jpg", "text": text, "category": "default"}
+    (tmp_path / "llava_vqav2_mscoco_test-dev2015.jsonl").write_text(json.dumps(row) + "\n")
+    (one,) = VQAV2.examples(tmp_path, "test-dev")
+    assert (one.id, one.image, one.prompt, one.question) == ("5", row["image"], text, "Is it red?")
+    with pytest.raises(DataError, match="question 5: no references; its answers are on the test server"):
+        VQAV2.outcome(one, "yes")
+    with pytest.raises(DataError, match="test-dev: subset 'other' is unknown; it has none"):
+        VQAV2.examples(tmp_path, "test-dev", "other")
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -1,0 +1,9 @@
+"""Everything that writes a data set's files from its sources: the embedded world's builders, the papers' converters."""
+
+from __future__ import annotations
+
+from steering.data.converters import CONVERTERS
+from steering.data.embedded import BUILDERS
+
+ALL = {**BUILDERS, **CONVERTERS}
+"""name -> build(sources: name -> file or folder, out, settings) -> facts for the manifest."""

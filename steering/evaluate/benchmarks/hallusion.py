@@ -1,0 +1,172 @@
+"""Hallusion and illusion: yes/no questions on pictures and on edits of them, in the HallusionBench format.
+
+File: HallusionBench.json, a list of {"category": VD or VS, "subcategory", "visual_input": "0", "1" or "2", "set_id",
+"figure_id", "question_id", "question", "gt_answer": "0" or "1", "filename": "./VS/chart/0_1.png" or null}; one split,
+test. Pictures are named without "./".
+No judge: yes or no is read as VLMEvalKit does, as the one of the two words that is there; both or none is unclear.
+As in the official script an unclear answer counts as right where a VS question comes without a picture (figure 0), for
+not to know is right there; an answer without words is wrong everywhere.
+aAcc: questions; fAcc: figures with all right, VS figure 0 left out; qAcc: pairs (a question over the figures of its
+set) with all right; easy is visual_input 0 and 1, hard is 2, each by pairs (the official script's) and by questions.
+Over the whole file these divide by 1,129, 346, 455, 455 and 430 pairs, 625 and 504 questions.
+
+Groups under weights: outcomes tell figure and pair by numbers, and a group weighs the mean of its questions' weights
+(see mme.share_of_groups). A figure is one picture, but a pair goes over several: where pictures are resampled, its
+interval is an approximation. The set (cluster) holds all groups whole; resampled by it, they all weigh exactly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steering.errors import DataError
+from steering.evaluate.benchmarks.form import (
+    SHORT_ANSWER,
+    Array,
+    Example,
+    Outcomes,
+    check_subset,
+    field,
+    read_json,
+    share,
+)
+from steering.evaluate.benchmarks.mme import group_number, share_of_groups
+
+CATEGORIES = ("VD", "VS")
+VISUAL_INPUTS = ("0", "1", "2")
+HARD = "2"
+NO_FIGURE = "0"
+TRUTHS = {"0": "no", "1": "yes"}
+MARKS = ';/[]"{}()=+\\_-><@`,?!'
+DIGITS_ABOUT_COMMA = re.compile(r"\d,\d")
+FULL_STOP = re.compile(r"\.(?!\d)")
+# VLMEvalKit hands re.UNICODE (32) to re.sub as its count, so at most this many stops go.
+FULL_STOPS_REMOVED = 32
+KEY = ("category", "subcategory", "set_id", "figure_id", "question_id")
+PROTOCOL = {
+    "decoding": "generation",
+    "judge": "none: yes/no words, as in VLMEvalKit",
+    "prompt": f"question, then: {SHORT_ANSWER}",
+    "scoring": "the one of yes and no that is a word of the answer; else unparsed, which is wrong, but right for words "
+    "that are neither where VS has no picture; easy_pairs and hard_pairs are the official easy and hard aAcc",
+}
+
+
+def read_yes_no(answer: str) -> str | None:
+    """ "yes" or "no" where just one of them is a word of *answer*, else None."""
+    found = {"yes", "no"}.intersection(_words(answer))
+    return found.pop() if len(found) == 1 else None
+
+
+def _words(answer: str) -> list[str]:
+    """The words of *answer* without marks: a mark goes where the text has it beside a space, else parts words."""
+    text = answer.lower()
+    counts = DIGITS_ABOUT_COMMA.search(text) is not None
+    cleaned = text
+    for mark in MARKS:
+        goes = counts or f"{mark} " in text or f" {mark}" in text
+        cleaned = cleaned.replace(mark, "" if goes else " ")
+    return FULL_STOP.sub("", cleaned, count=FULL_STOPS_REMOVED).split()
+
+
+class HallusionBench:
+    """subset: VD or VS, None for both; category: "VD/1", the category with its visual_input."""
+
+    name = "hallusion"
+    version = 1
+    metric = "aAcc"
+    metrics: tuple[str, ...] = (
+        "aAcc",
+        "fAcc",
+        "qAcc",
+        "easy_pairs",
+        "hard_pairs",
+        "easy_questions",
+        "hard_questions",
+    )
+    max_new_tokens = 16
+    lettered = False
+    protocol: Mapping[str, str] = PROTOCOL
+
+    def examples(self, root: Path, split: str, subset: str | None = None) -> list[Example]:
+        check_subset(self.name, subset, CATEGORIES)
+        if split != "test":
+            raise DataError(f"{self.name}: split {split!r} is unknown; it has test")
+        path = root / "HallusionBench.json"
+        rows = read_json(path)
+        if not isinstance(rows, list):
+            raise DataError(f"{path}: a {type(rows).__name__}; allowed is a list of questions")
+        examples = [_example(row, number, f"{path}: row {number}") for number, row in enumerate(rows)]
+        return [example for example in examples if subset in (None, example.category.split("/")[0])]
+
+    def cluster(self, example: Example) -> str:
+        """What has to be resampled whole: the set, on whose figures the questions are asked."""
+        return "/".join(_key(example)[:3])
+
+    def outcome(self, example: Example, answer: str) -> dict[str, float]:
+        said = read_yes_no(answer)
+        category, subcategory, number, figure, question = _key(example)
+        bare = category == "VS" and figure == NO_FIGURE
+        unclear = said is None and bool(_words(answer))
+        return {
+            "correct": float(said == example.target or (bare and unclear)),
+            "parsed": float(said is not None),
+            "unclear": float(unclear),
+            "hard": float(example.category.endswith(f"/{HARD}")),
+            "figure": 0.0 if bare else group_number(f"{category}/{subcategory}/{number}/figure/{figure}"),
+            "pair": group_number(f"{category}/{subcategory}/{number}/question/{question}"),
+        }
+
+    def measure(self, name: str, outcomes: Outcomes, weights: Array) -> Array:
+        correct, hard = outcomes["correct"], outcomes["hard"]
+        if name == "fAcc":
+            return share_of_groups(weights, correct, outcomes["figure"], (outcomes["figure"] > 0).astype(float))
+        over, inside = {
+            "aAcc": ("questions", np.ones_like(hard)),
+            "qAcc": ("pairs", np.ones_like(hard)),
+            "easy_pairs": ("pairs", 1 - hard),
+            "hard_pairs": ("pairs", hard),
+            "easy_questions": ("questions", 1 - hard),
+            "hard_questions": ("questions", hard),
+        }[name]
+        if over == "pairs":
+            return share_of_groups(weights, correct, outcomes["pair"], inside)
+        return share(weights, correct * inside, inside)
+
+
+def _key(example: Example) -> list[str]:
+    """category, subcategory, set, figure, question."""
+    return example.id.split("/")[1:]
+
+
+def _example(row: Any, number: int, where: str) -> Example:
+    key = [str(field(row, name, where)) for name in KEY]
+    visual = _one_of(row, "visual_input", VISUAL_INPUTS, where)
+    truth = TRUTHS[_one_of(row, "gt_answer", tuple(TRUTHS), where)]
+    _one_of(row, "category", CATEGORIES, where)
+    question, picture = field(row, "question", where).strip(), field(row, "filename", where)
+    return Example(
+        # The row's number keeps ids apart where a figure is asked a question twice.
+        id="/".join((str(number), *key)),
+        image=picture.removeprefix("./") if picture else None,
+        prompt=f"{question}\n{SHORT_ANSWER}",
+        target=truth,
+        answers=(truth,),
+        question=question,
+        category=f"{key[0]}/{visual}",
+    )
+
+
+def _one_of(row: Any, name: str, allowed: tuple[str, ...], where: str) -> str:
+    found = str(field(row, name, where))
+    if found not in allowed:
+        raise DataError(f"{where}: {name} {found!r}; allowed are {', '.join(allowed)}")
+    return found
+
+
+HALLUSION = HallusionBench()
