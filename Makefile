@@ -29,7 +29,7 @@ smoke: setup ## the same pipeline with the same weights at a tiny budget
 	$(SNAKEMAKE) smoke
 
 ablate: setup ## MoReS by rank, tokens and layers, three seeds: Tables 6, 8 and 9 in the embedded world
-	$(SNAKEMAKE) embedded_table6 embedded_table8 embedded_table9 embedded_tokens
+	$(SNAKEMAKE) embedded_table6 embedded_table8 embedded_table9 embedded_tokens embedded_mrt
 
 plan: setup ## what each experiment trains, costs and still has to run
 	$(BIN)/python -m stages.plan
