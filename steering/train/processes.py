@@ -65,7 +65,6 @@ def join(*, grouped: bool = False) -> Processes:
 
 def _make_group(rank: int, count: int, *, backend: str) -> None:
     if count == 1:  # no launcher has named a meeting place, and nobody else will come
-        os.environ.setdefault("LOCAL_RANK", "0")  # which DeepSpeed asks for
         distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
     else:
         distributed.init_process_group(backend, rank=rank, world_size=count, timeout=PATIENCE)

@@ -10,6 +10,8 @@ hold one file a process); the state is gathered whole, through its documented ac
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -172,5 +174,18 @@ def _initialise(model: ComposedModel, optimiser: Any, config: dict[str, Any], pr
 
     logger.setLevel("WARNING")
     __compatible_ops__["deepspeed_shm_comm"] = False  # or a minute goes into compiling it, for CPU processes alone
-    engine, *_ = deepspeed.initialize(model=model, optimizer=optimiser, config=config, dist_init_required=False)
+    with _numbered():
+        engine, *_ = deepspeed.initialize(model=model, optimizer=optimiser, config=config, dist_init_required=False)
     return engine
+
+
+@contextmanager
+def _numbered() -> Iterator[None]:
+    """DeepSpeed reads its process's number from the environment, where a process alone has none; nor has it after."""
+    alone = "LOCAL_RANK" not in os.environ
+    os.environ.setdefault("LOCAL_RANK", "0")
+    try:
+        yield
+    finally:
+        if alone:
+            del os.environ["LOCAL_RANK"]
