@@ -221,7 +221,9 @@ def test_retry_after_is_kept_to(endpoint, tmp_path):
     assert time.monotonic() - began >= 1
 
 
-@pytest.mark.parametrize("wait", ["3600", formatdate(time.time() + 7200, usegmt=True), "inf"])
+@pytest.mark.parametrize(
+    "wait", ["3600", formatdate(time.time() + 7200, usegmt=True), "inf"], ids=["seconds", "date", "inf"]
+)
 def test_a_retry_after_beyond_the_longest_pause_ends_the_asking(endpoint, tmp_path, wait):
     endpoint.script = [(429, {"Retry-After": wait}, b"")]
     verdicts = ask(endpoint, tmp_path, question("a"), question("b"), parallel=1)
