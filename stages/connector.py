@@ -1,6 +1,7 @@
 """Pretrain the connector on captions, the language model frozen: writes checkpoints/connectors/WORLD/."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from steering import layout
 from steering.data.conversations import read
@@ -11,12 +12,10 @@ def main(content: Slice) -> None:
     from steering.train.launch import delivers, in_processes
 
     pretrain, world = content["pretrain"], content["world"]
-    dataset = layout.dataset(world, pretrain["dataset"])
-    features = layout.features(world, pretrain["dataset"])
     inputs = {
-        "captions": dataset,
-        "features": features,
+        "captions": layout.dataset(world, pretrain["dataset"]),
         "base": layout.language_model(content["language_model"]["name"]),
+        **_eyes(content),
     }
     job = Job("connector", content, inputs)
     if not job.finished.exists():
@@ -25,11 +24,21 @@ def main(content: Slice) -> None:
         job.deliver(layout.connector(world))
 
 
+def _live(content: Slice) -> bool:
+    return content.get("features") == "live"
+
+
+def _eyes(content: Slice) -> Slice:
+    """What the pictures are seen by: features computed once, or the vision encoder."""
+    if _live(content):
+        return {"vision": layout.vision_encoder(content["vision_encoder"]["name"])}
+    return {"features": layout.features(content["world"], content["pretrain"]["dataset"])}
+
+
 def _train(job: Job, content: Slice) -> None:
     import torch
 
     from steering import assemble
-    from steering.data.features import Features
     from steering.model.composed import ComposedModel
     from steering.model.connectors import save_connector
     from steering.train.run import train
@@ -39,10 +48,10 @@ def _train(job: Job, content: Slice) -> None:
     torch.manual_seed(pretrain["seed"])
     language_model = assemble.language_model(content)
     connector = assemble.fresh_connector(content, language_model)
-    features = Features(layout.features(world, name))
-    connector.standardise(features.mean, features.std)
+    if not _live(content):
+        _standardise(connector, layout.features(world, name))
     captions = [replace(c, image=f"{name}/{c.image}") for c in read(layout.dataset(world, name) / pretrain["captions"])]
-    model = ComposedModel(connector, language_model)
+    model = ComposedModel(connector, language_model, assemble.vision(content) if _live(content) else None)
     samples = assemble.samples(content, pretrain["template"], model)
     with job.making() as folder:
         if pretrain["warm_start"] and assemble.parameters(connector):
@@ -61,6 +70,14 @@ def _train(job: Job, content: Slice) -> None:
         if trained.first:
             save_connector(connector, folder / "connector.safetensors")
             job.manifest(folder, world=world, trainable_connector=assemble.parameters(connector), **trained.facts())
+
+
+def _standardise(connector, path: Path) -> None:
+    """Take over the features' statistics; the papers' connectors, on live features, take features as they are."""
+    from steering.data.features import Features
+
+    features = Features(path)
+    connector.standardise(features.mean, features.std)
 
 
 def _warm_start(connector, language_model, captions, samples, pretrain: Slice) -> None:

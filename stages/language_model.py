@@ -1,17 +1,19 @@
-"""Turn a fetched language model into safetensors, with its tokenizer: writes models/language/NAME/."""
+"""Turn a fetched language model into one file of safetensors, with its tokenizer: writes models/language/NAME/.
+
+It comes as a GGUF file in a wheel, or as a transformers folder of safetensors.
+"""
 
 from steering import layout
 from steering.job import Job, Slice, fetched, run_stage
 
 
 def main(content: Slice) -> None:
-    from steering.model.convert import convert_gguf
+    from steering.model.convert import convert_language_model
 
-    model = content["model"]
-    source = layout.download(model["source"])
+    source = layout.download(content["model"]["source"])
     job = Job("language_model", content, {"source": source})
     folder = layout.language_model(content["name"])
-    convert_gguf(fetched(source), model["member"], folder, config=model["config"], dtype=model["dtype"])
+    convert_language_model(fetched(source), content["model"], folder)
     job.manifest(folder)
 
 

@@ -1,12 +1,32 @@
-"""Draw training conversations (LLaVA's format) from the benchmarks' training splits: writes data/WORLD/mixtures/."""
+"""Training conversations in LLaVA's format, a data set's own or drawn from the benchmarks' training splits.
+
+Writes data/WORLD/mixtures/DATA.json, in which a picture is named "<dataset>/<name in the archive>".
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
 
 from steering import layout
-from steering.data.conversations import group_by_picture, write
+from steering.data.conversations import Conversation, group_by_picture, read, write
 from steering.evaluate.asking import Asked
 from steering.job import Slice, run_stage
 
+CONVERSATIONS = "conversations.json"
+
 
 def main(content: Slice) -> None:
+    own = content["mixture"].get("conversations")
+    conversations = list(_own(content["world"], own) if own else _drawn(content))
+    write(layout.mixture(content["world"], content["name"]), conversations)
+    print(f"{sum(len(one.turns) for one in conversations)} questions in {len(conversations)} conversations")
+
+
+def _own(world: str, dataset: str) -> Iterator[Conversation]:
+    for one in read(layout.dataset(world, dataset) / CONVERSATIONS):
+        yield replace(one, image=f"{dataset}/{one.image}") if one.image else one
+
+
+def _drawn(content: Slice) -> list[Conversation]:
     mixture = content["mixture"]
     asked = Asked(content["world"])
     items = [
@@ -19,9 +39,7 @@ def main(content: Slice) -> None:
         for name, benchmark in sorted(content["benchmarks"].items())
         for example in asked.draw(benchmark, "train", mixture["shares"][name], seed=mixture["seed"])
     ]
-    conversations = group_by_picture(items, mixture["turns"], mixture["seed"])
-    write(layout.mixture(content["world"], content["name"]), conversations)
-    print(f"{len(items)} questions in {len(conversations)} conversations")
+    return group_by_picture(items, mixture["turns"], mixture["seed"])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def main(content: Slice) -> None:
         "run": layout.run(*names),
         "base": layout.language_model(content["language_model"]["name"]),
         **{name: layout.dataset(content["world"], name) for name in sorted(datasets)},
-        **{f"features_{name}": layout.features(content["world"], name) for name in sorted(datasets)},
+        **assemble.pictures(content, sorted(datasets)),
     }
     if assemble.live(content, layout.run(*names)):
         inputs["vision"] = layout.vision_encoder(content["vision_encoder"]["name"])
@@ -51,7 +51,7 @@ def _questions(content: Slice, split: str) -> list:
     return [
         Question(name, example, asked.picture(benchmark, example), asked.group(benchmark, example))
         for name, benchmark in sorted(content["benchmarks"].items())
-        for example in asked.draw(benchmark, split, benchmark["ask"], seed=0)
+        for example in asked.draw(benchmark, split, benchmark.get("ask"), seed=0)
     ]
 
 

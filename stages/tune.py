@@ -10,12 +10,11 @@ def main(content: Slice) -> None:
     from steering.train.launch import delivers, in_processes
 
     world, data = content["world"], content["data"]
-    features = {f"features_{name}": layout.features(world, name) for name in content["datasets"]}
     inputs = {
         "conversations": layout.mixture(world, data),
         "connector": layout.connector(world),
         "base": layout.language_model(content["language_model"]["name"]),
-        **features,
+        **assemble.pictures(content, content["datasets"]),
     }
     if assemble.live(content):
         inputs["vision"] = layout.vision_encoder(content["vision_encoder"]["name"])

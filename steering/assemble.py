@@ -76,13 +76,21 @@ def arm(content: Slice) -> Settings:
 
 
 def live(content: Slice, run: Path | None = None) -> bool:
-    """Whether the vision encoder has to run in the model: the arm edits it, or the recipe trains some of it.
+    """Whether the vision encoder has to run in the model: the world has no features computed once, the arm edits it,
+    or the recipe trains some of it.
 
     A finished *run* says itself whether it did.
     """
-    if getattr(arm(content), "vision_rank", 0):
+    if content.get("features") == "live" or getattr(arm(content), "vision_rank", 0):
         return True
     return bool(content["recipe"].get("encoder_layers")) if run is None else _trained_encoder(run)
+
+
+def pictures(content: Slice, datasets: Iterable[str]) -> dict[str, Path]:
+    """What a job on *datasets* reads of their pictures: the features computed once, or the pictures themselves."""
+    if content.get("features") == "live":
+        return {name: layout.dataset(content["world"], name) for name in datasets}
+    return {f"features_{name}": layout.features(content["world"], name) for name in datasets}
 
 
 def _trained_encoder(run: Path) -> bool:

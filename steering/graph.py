@@ -98,8 +98,11 @@ class Graph:
         pretrain = [world.pretrain.dataset] if world.pretrain else []
         if rule != "score":
             yield "language_model", {"name": world.language_model}
-        for dataset in pretrain if rule == "connector" else self.plan.datasets_of(name):
-            yield from ((made, {"world": name, "dataset": dataset}) for made in ("dataset", "features"))
+        for dataset in self._data_of(rule, words):
+            kinds = ("dataset", "features") if world.features == "once" else ("dataset",)
+            yield from ((made, {"world": name, "dataset": dataset}) for made in kinds)
+        if rule == "connector" and world.features == "live":
+            yield "vision_encoder", {"name": world.vision_encoder}
         if rule == "tune":
             yield "mixture", {"world": name, "data": words["data"]}
             yield from [("connector", {"world": name})] if pretrain else []
@@ -107,6 +110,17 @@ class Graph:
             yield "tune", words
         if rule in ("score", "attention"):
             yield "predict", words
+
+    def _data_of(self, rule: str, words: Words) -> list[str]:
+        """The data sets that a job of a model reads."""
+        world = self.plan.world(words["world"])
+        if rule == "connector":
+            return [world.pretrain.dataset] if world.pretrain else []
+        return (
+            self.plan.mixture_datasets(words["world"], words["data"])
+            if rule == "tune"
+            else self.plan.asked_datasets(words["world"])
+        )
 
     def inputs(self, rule: str, words: Words) -> dict[str, Path]:
         """The inputs that the manifest of a job may name, and where they lie."""
@@ -123,13 +137,14 @@ class Graph:
         encoder = layout.vision_encoder(world.vision_encoder)
         common = {"base": layout.language_model(world.language_model), "vision": encoder, "encoder": encoder}
         common |= {f"features_{dataset}": layout.features(name, dataset) for dataset in world.datasets}
+        common |= {dataset: layout.dataset(name, dataset) for dataset in world.datasets}
         if rule == "connector" and world.pretrain:
             dataset = world.pretrain.dataset
             return common | {"captions": layout.dataset(name, dataset), "features": layout.features(name, dataset)}
         if rule == "tune":
             mixture = layout.mixture(name, words["data"])
             return common | {"conversations": mixture, "connector": layout.connector(name)}
-        return common | {"run": layout.run(**words)} | {d: layout.dataset(name, d) for d in world.datasets}
+        return common | {"run": layout.run(**words)}
 
     def _source(self, rule: str, name: str) -> list[str]:
         source = getattr(self.plan.params, f"{rule}s")[name].source

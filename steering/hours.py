@@ -21,7 +21,8 @@ from steering.arms import Arm
 from steering.cost import question_flops, step_flops
 from steering.errors import SteeringError
 from steering.manifest import digest, read_json
-from steering.params import Recipe
+from steering.params import Benchmark, Recipe
+from steering.params.worlds import FormName
 from steering.plan import Plan
 from steering.sizing import Scene
 
@@ -33,6 +34,32 @@ ASSUMED = {
     "cpu_thread_flops_per_second": CPU_FLOPS,
     "cpu_thread": "250 GFLOP/s of two threads",
 }
+PUBLISHED: dict[FormName, int] = {
+    "vqav2": 107_394,
+    "gqa": 12_578,
+    "textvqa": 5_000,
+    "textvqa_ocr": 5_000,
+    "vizwiz": 4_319,
+    "scienceqa": 4_241,
+    "scienceqa_llava": 4_241,
+    "iconqa": 6_316,
+    "iconqa_index": 6_316,
+    "coco_pope": 8_910,
+    "mmvet": 218,
+    "mmmu": 900,
+    "hallusion": 1_129,
+    "mme": 2_374,
+    "hellaswag": 10_042,
+    "hellaswag_10_shot": 10_042,
+    "mmlu": 14_042,
+    "mmlu_likelihood": 14_042,
+}
+"""Questions of the split that is asked as a rule, for a forecast before the files are there; the larger of two."""
+
+
+def questions_of(benchmark: Benchmark) -> int:
+    """How many questions *benchmark* will ask, as far as is known before its files are there."""
+    return benchmark.ask.questions if benchmark.ask else PUBLISHED.get(benchmark.form, 0)
 
 
 @dataclass(frozen=True)
@@ -90,7 +117,7 @@ class Clock:
         found = self.own(world, arm, "predict") or [job for job in self._found(world) if job.kind == "predict"]
         if found:
             return fmean(job.device_seconds for job in found)
-        questions = sum(benchmark.ask.questions for benchmark in self.plan.world(world).benchmarks.values())
+        questions = sum(map(questions_of, self.plan.world(world).benchmarks.values()))
         return questions * question_flops(scene) / self._assumed(world)
 
     def _assumed(self, world: str) -> float:

@@ -60,8 +60,14 @@ class Plan:
         return list(self.world(world).datasets)
 
     def mixture_datasets(self, world: str, data: str) -> list[str]:
-        """Data sets whose questions are in the mixture."""
-        return sorted({self.world(world).benchmarks[name].dataset for name in self.world(world).mixtures[data].shares})
+        """Data sets whose conversations or questions are in the mixture."""
+        mixture, benchmarks = self.world(world).mixtures[data], self.world(world).benchmarks
+        whole = {mixture.conversations} if mixture.conversations else set()
+        return sorted(whole | {benchmarks[name].dataset for name in mixture.shares})
+
+    def asked_datasets(self, world: str) -> list[str]:
+        """Data sets that benchmarks ask about."""
+        return sorted({benchmark.dataset for benchmark in self.world(world).benchmarks.values()})
 
     # One slice per rule; the argument names are the rule's wildcards.
 
@@ -130,7 +136,8 @@ class Plan:
 
     def predict(self, world: str, data: str, arm: str, seed: int) -> Slice:
         asked = {
-            name: self._benchmark(b) | {"ask": self._dump(b.ask)} for name, b in self.world(world).benchmarks.items()
+            name: self._benchmark(b) | ({"ask": self._dump(b.ask)} if b.ask else {})
+            for name, b in self.world(world).benchmarks.items()
         }
         return {
             **self._run(world, data, arm, seed),
@@ -166,7 +173,8 @@ class Plan:
 
     def _model(self, world: str) -> Slice:
         chosen = self.world(world)
-        settings = {"connector_settings": chosen.connector_settings} if chosen.connector_settings else {}
+        settings: Slice = {"connector_settings": chosen.connector_settings} if chosen.connector_settings else {}
+        settings |= {"features": "live"} if chosen.features == "live" else {}
         return settings | {
             "language_model": self._dump(self.params.language_models[chosen.language_model])
             | {"name": chosen.language_model},
@@ -187,7 +195,10 @@ class Plan:
 
     def live(self, world: str, arm: str) -> bool:
         """Whether a run needs pictures and the vision encoder itself, not the features it gave once."""
-        return bool(getattr(self.params.arms[arm], "vision_rank", 0) or self.world(world).tune.encoder_layers)
+        chosen = self.world(world)
+        if chosen.features == "live":
+            return True
+        return bool(getattr(self.params.arms[arm], "vision_rank", 0) or chosen.tune.encoder_layers)
 
     def _run(self, world: str, data: str, arm: str, seed: int) -> Slice:
         return {"world": world, "data": data, "arm": arm, "seed": seed, "settings": self._dump(self.params.arms[arm])}

@@ -67,6 +67,7 @@ def _world_faults(where: str, world: Any, raw: dict[str, Any]) -> Iterator[str]:
         yield from _known(f"{where}.benchmarks.{name}.dataset", lookup(benchmark, "dataset"), datasets)
     for name, mixture in entries(world, "mixtures"):
         yield from _known(f"{where}.mixtures.{name}.shares", lookup(mixture, "shares"), benchmarks)
+        yield from _known(f"{where}.mixtures.{name}.conversations", lookup(mixture, "conversations"), datasets)
 
 
 def _experiment_faults(where: str, name: str, experiment: Any, raw: dict[str, Any]) -> Iterator[str]:

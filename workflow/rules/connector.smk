@@ -6,8 +6,12 @@ CONNECTOR = layout.connector("{world}")
 rule connector:
     input:
         lambda w: base_of(w.world),
-        lambda w: layout.dataset(w.world, PARAMS.worlds[w.world].pretrain.dataset) / "manifest.json",
-        lambda w: layout.features(w.world, PARAMS.worlds[w.world].pretrain.dataset),
+        lambda w: data_of(w.world, [PARAMS.worlds[w.world].pretrain.dataset]),
+        lambda w: (
+            layout.vision_encoder(PARAMS.worlds[w.world].vision_encoder) / "manifest.json"
+            if PARAMS.worlds[w.world].features == "live"
+            else []
+        ),
     output:
         CONNECTOR / "manifest.json",
         CONNECTOR / "connector.safetensors",

@@ -6,7 +6,7 @@ OUTCOME = layout.outcome("{world}", "{data}", "{arm}", "{seed}")
 rule predict:
     input:
         lambda w: base_of(w.world),
-        lambda w: data_of(w.world),
+        asked_of,
         encoder_of,
         layout.run("{world}", "{data}", "{arm}", "{seed}") / "manifest.json",
     output:
@@ -26,7 +26,7 @@ rule predict:
 rule score:
     input:
         OUTCOME / "predictions" / "predictions.jsonl",
-        lambda w: data_of(w.world),
+        asked_of,
     output:
         OUTCOME / "scores.json",
     log:
@@ -41,7 +41,7 @@ rule attention:
     input:
         OUTCOME / "predictions" / "predictions.jsonl",
         lambda w: base_of(w.world),
-        lambda w: data_of(w.world),
+        asked_of,
         encoder_of,
         layout.run("{world}", "{data}", "{arm}", "{seed}") / "manifest.json",
     output:

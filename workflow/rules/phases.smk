@@ -6,7 +6,7 @@ DEFAULT = PARAMS.experiments[PARAMS.default]
 rule phase_data:
     input:
         base_of(DEFAULT.world),
-        data_of(DEFAULT.world),
+        data_of(DEFAULT.world, PLAN.datasets_of(DEFAULT.world)),
         layout.mixture(DEFAULT.world, DEFAULT.data),
 
 

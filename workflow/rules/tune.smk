@@ -6,7 +6,7 @@ RUN = layout.run("{world}", "{data}", "{arm}", "{seed}")
 rule tune:
     input:
         lambda w: base_of(w.world),
-        lambda w: data_of(w.world),
+        lambda w: data_of(w.world, PLAN.mixture_datasets(w.world, w.data)),
         encoder_of,
         layout.connector("{world}") / "manifest.json",
         layout.mixture("{world}", "{data}"),

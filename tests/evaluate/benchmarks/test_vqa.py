@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from steering.errors import DataError
 from steering.evaluate.benchmarks import FORMS
 from steering.evaluate.benchmarks.vqa import VQA, VQAV2, vqa_accuracy
+from steering.evaluate.likelihood import LikelihoodForm
 from steering.evaluate.normalise import normalise
 
 
@@ -161,4 +162,6 @@ def test_every_form_is_registered_under_its_name(name):
     assert form.name == name
     assert form.metric in form.metrics
     assert form.version >= 1
-    assert form.protocol["decoding"] == "generation"
+    weighed = isinstance(form, LikelihoodForm)
+    assert form.protocol["decoding"].startswith("log-likelihood" if weighed else "generation")
+    assert (form.max_new_tokens == 0) is weighed
