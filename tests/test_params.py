@@ -301,3 +301,30 @@ def test_an_experiment_with_data_needs_attention_and_a_pretrained_connector(tmp_
         load(tmp_path / "params.yaml")
     assert "experiments.table.attention: missing" in str(caught.value)
     assert "experiments.table.data: mix in world small, which has no pretrain" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "mixture",
+    ["{turns: 2}", "{conversations: pictures, turns: 2}", "{shares: {shapes: {questions: 2, per_picture: 1}}}"],
+)
+def test_a_mixture_is_of_shares_or_of_own_conversations(faults, mixture):
+    told = TINY[TINY.index("    mixtures:") : TINY.index("    tune:")]
+    (fault,) = faults((told, f"    mixtures: {{mix: {mixture}}}\n"))
+    assert "allowed: conversations, the name of a data set, or shares with turns" in fault
+
+
+def test_unknown_conversations_are_named(faults):
+    told = TINY[TINY.index("    mixtures:") : TINY.index("    tune:")]
+    assert faults((told, "    mixtures: {mix: {conversations: pictuers}}\n")) == [
+        "worlds.small.mixtures.mix.conversations: pictuers is unknown; allowed: pictures (did you mean pictures?)"
+    ]
+
+
+def test_live_features_have_no_warm_start(faults):
+    (fault,) = faults(("    connector:", "    features: live\n    connector:"))
+    assert "features live with a warm_start" in fault
+
+
+def test_pretraining_leaves_the_encoder_alone(faults):
+    (fault,) = faults(("recipe: {steps: 1,", "recipe: {encoder_layers: 1, encoder_learning_rate: 1e-3, steps: 1,"))
+    assert "stage 1 trains the connector alone" in fault

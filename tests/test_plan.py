@@ -202,3 +202,32 @@ def test_a_method_may_be_computed_its_own_way_and_takes_its_own_devices(planned)
     assert plan.devices("small", "edit") == (4, 12)
     assert plan.devices("small", "none") == (1, 3)
     assert planned().devices("small", "edit") == (0, 1)
+
+
+def live(text: str = TEXT) -> str:
+    told = replaced("    connector: ", "    features: live\n    connector: ", text)
+    lines = [line for line in told.splitlines() if "warm_start" not in line]
+    return "\n".join(lines) + "\n"
+
+
+def test_a_live_world_says_so_to_every_job_that_sees_pictures(planned):
+    plan, once = planned(live()), planned()
+    run = plan.runs("table")[0]
+    names = (run.world, run.data, run.arm, run.seed)
+    for rule in ("tune", "predict", "attention"):
+        assert getattr(plan, rule)(*names)["features"] == "live"
+        assert "features" not in getattr(once, rule)(*names)
+    assert plan.live(run.world, run.arm)
+    assert not once.live(run.world, run.arm)
+
+
+def test_a_mixture_of_own_conversations_needs_that_data_set_alone(planned):
+    text = (
+        TEXT[: TEXT.index("    mixtures:")]
+        + "    mixtures: {mix: {conversations: pictures}}\n"
+        + TEXT[TEXT.index("    tune:") :]
+    )
+    plan = planned(text)
+    assert plan.mixture_datasets("small", "mix") == ["pictures"]
+    assert plan.mixture("small", "mix")["mixture"] == {"conversations": "pictures", "seed": 0}
+    assert plan.mixture("small", "mix")["benchmarks"] == {}

@@ -199,6 +199,8 @@ class World(Part):
     def _prepared(self) -> World:
         if self.features == "live" and self.pretrain and self.pretrain.warm_start:
             raise ValueError("features live with a warm_start, which reads them from the disk; allowed: features once")
+        if self.pretrain and self.pretrain.recipe.encoder_layers:
+            raise ValueError("pretrain.recipe with encoder_layers, but stage 1 trains the connector alone; allowed: 0")
         return self
 
     def engine_of(self, method: MethodName) -> Engine:

@@ -82,3 +82,18 @@ def test_a_draw_counts_equal_pictures_as_one(asked: Asked) -> None:
 def test_a_missing_split_is_named(asked: Asked) -> None:
     with pytest.raises(DataError, match=r"data/small/icons/pope/val/random\.json: not found"):
         asked.examples(POPE, "val")
+
+
+def test_another_official_split_stands_for_ours(asked: Asked) -> None:
+    told: dict[str, Any] = POPE | {"splits": {"val": "test"}}
+    assert asked.examples(told, "val") == asked.examples(POPE, "test")
+
+
+def test_a_split_that_is_not_told_is_not_there(asked: Asked) -> None:
+    told: dict[str, Any] = POPE | {"splits": {"test": "test"}}
+    assert asked.examples(told, "train") == []
+    assert asked.draw(told, "train", {"questions": 1, "per_picture": 1}, seed=0) == []
+
+
+def test_without_a_share_all_is_asked_in_the_order_of_the_file(asked: Asked) -> None:
+    assert asked.draw(POPE, "test", None, seed=0) == asked.examples(POPE, "test")

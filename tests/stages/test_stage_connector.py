@@ -55,3 +55,13 @@ def test_pretraining_trains_no_encoder_layers(content):
     recipe = PRETRAIN["recipe"] | {"encoder_layers": 1}
     with pytest.raises(ParamsError, match="encoder_layers: 1, but no vision encoder runs here"):
         main(content | {"pretrain": PRETRAIN | {"recipe": recipe}})
+
+
+def test_pictures_are_seen_live_where_there_are_no_features(content):
+    layout.features("tiny", "pictures").unlink()
+    live = {"features": "live", "connector": "mlp2_gelu", "pretrain": PRETRAIN | {"warm_start": None}}
+    main(content | live)
+    saved = load_file(OUT / "connector.safetensors")
+    assert not saved["mean"].any()
+    assert [line["step"] for line in read_metrics(OUT / "metrics.jsonl")] == [1, 2, 3]
+    assert set(read_json(OUT / "manifest.json")["inputs"]) == {"captions", "base", "vision"}

@@ -8,7 +8,7 @@ import pytest
 
 from stages.mixture import main
 from steering import layout
-from steering.data.conversations import read
+from steering.data.conversations import Conversation, read, write
 
 OUT = layout.mixture("tiny", "mix")
 
@@ -47,3 +47,13 @@ def test_the_same_slice_writes_the_same_bytes_and_another_seed_others(content):
     assert OUT.read_bytes() == first
     main({**content, "mixture": {**content["mixture"], "seed": 1}})
     assert OUT.read_bytes() != first
+
+
+def test_a_data_set_s_own_conversations_come_whole_and_in_order(pictures):
+    told = [
+        Conversation("2", "train/1.png", (("Colour?", "red"), ("Sure?", "yes"))),
+        Conversation("1", None, (("Two and two?", "four"),)),
+    ]
+    write(layout.dataset("tiny", "pictures") / "conversations.json", told)
+    main({"world": "tiny", "name": "mix", "mixture": {"conversations": "pictures", "seed": 0}, "benchmarks": {}})
+    assert read(OUT) == [Conversation("2", "pictures/train/1.png", told[0].turns), told[1]]
