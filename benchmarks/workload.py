@@ -118,9 +118,10 @@ class AllLogits(ComposedModel):
 
     def forward(self, batch: Batch) -> tuple[Tensor, int]:
         logits = self.logits(self.hidden(batch, use_cache=False).last_hidden_state)  # (b, t, vocabulary)
-        targets = batch.input_ids.masked_fill(~batch.marks.answer, -100)
-        loss = functional.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten())
-        return loss, supervised(batch)
+        told = batch.input_ids.masked_fill(~batch.marks.answer, -100)[:, 1:]
+        # The targets are shifted and not the logits, of which a slice would be copied forward and backward.
+        targets = functional.pad(told, (0, 1), value=-100)
+        return functional.cross_entropy(logits.flatten(0, 1), targets.flatten()), supervised(batch)
 
 
 class Ours:
