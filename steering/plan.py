@@ -99,7 +99,9 @@ class Plan:
 
     def connector(self, world: str) -> Slice:
         pretrain = self._dump(self.world(world).pretrain)
-        return {"world": world, **self._model(world), "pretrain": pretrain, **self._engine(world, "none")}
+        own = pretrain.pop("engine") if pretrain else None
+        engine = {"engine": own} if own else self._engine(world, "none")
+        return {"world": world, **self._model(world), "pretrain": pretrain, **engine}
 
     def tune(self, world: str, data: str, arm: str, seed: int) -> Slice:
         return {

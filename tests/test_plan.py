@@ -231,3 +231,14 @@ def test_a_mixture_of_own_conversations_needs_that_data_set_alone(planned):
     assert plan.mixture_datasets("small", "mix") == ["pictures"]
     assert plan.mixture("small", "mix")["mixture"] == {"conversations": "pictures", "seed": 0}
     assert plan.mixture("small", "mix")["benchmarks"] == {}
+
+
+def test_pretraining_may_have_an_engine_of_its_own_and_else_has_the_world_s(planned):
+    world = replaced("    threads: 1\n", "    threads: 1\n    engine: {micro_batch: 1}\n")
+    own = replaced(
+        "      captions: captions.json\n", "      captions: captions.json\n      engine: {micro_batch: 4}\n", world
+    )
+    first, second = planned(world).connector("small"), planned(own).connector("small")
+    assert first["engine"]["micro_batch"] == 1
+    assert second["engine"]["micro_batch"] == 4
+    assert first["pretrain"] == second["pretrain"] == planned().connector("small")["pretrain"]

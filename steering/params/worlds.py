@@ -140,7 +140,10 @@ class WarmStart(Part):
 
 
 class Pretrain(Part):
-    """Connector pretraining on captions: the language model frozen, the connector trained."""
+    """Connector pretraining on captions: the language model frozen, the connector trained.
+
+    engine: how its steps are computed, as those of method none unless told.
+    """
 
     dataset: Name
     captions: str
@@ -149,6 +152,7 @@ class Pretrain(Part):
     threads: int = Field(2, ge=1)
     warm_start: WarmStart | None = None
     recipe: Recipe
+    engine: Engine | None = None
 
 
 class Mixture(Part):
