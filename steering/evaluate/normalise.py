@@ -1,6 +1,7 @@
 """The EvalAI normaliser of VQA answers, which brings different spellings of one answer together.
 
-Rules, as published with the VQA evaluation code and used by LLaVA for VQAv2, TextVQA and VizWiz (m4c_evaluator.py):
+Rules, as published with the VQA evaluation code and used by LLaVA for VQAv2, TextVQA and VizWiz (confirmed, the table
+of contractions too: m4c_evaluator.py; its rule for commas between digits never meets one, for all are gone by then):
 lower case; commas and question marks go; the possessive 's becomes a word; a punctuation mark is dropped where
 the text has it beside a space, else it becomes a space; a full stop goes unless a digit follows; number words
 become digits; articles go; contractions get their apostrophes back.

@@ -292,6 +292,13 @@ def test_an_unread_reply_is_asked_again_hotter_up_to_a_bound(endpoint, tmp_path)
     assert [sent["temperature"] for sent in endpoint.requests] == [0.0, 0.5, 1.0]
 
 
+def test_only_the_first_asking_is_without_the_line_for_asking_again(endpoint, tmp_path):
+    endpoint.script = [reply("good"), reply("well"), reply("0.7")]
+    assert ask(endpoint, tmp_path, question(temperatures=(0.0, 0.0, 0.5), again=" A digit: "))["q1"].value == 0.7
+    said = [sent["messages"][0]["content"] for sent in endpoint.requests]
+    assert said == ["prompt of q1", "prompt of q1 A digit: ", "prompt of q1 A digit: "]
+
+
 def test_replies_without_a_number_give_no_score_and_are_not_kept(endpoint, tmp_path):
     asked = question(temperatures=(0.0, 0.5))
     endpoint.script = [reply("a good answer")]

@@ -1,9 +1,10 @@
 """Compositional questions about scenes in the GQA format, one reference each, exact match.
 
 Files: <split>_balanced_questions.json {id: {"question", "imageId", "answer", "types": {"structural", "semantic"}}},
-types being optional. An answer is stripped, loses the full stops at its end and becomes lower case (LLaVA's
-convert_gqa_for_eval.py); it is right where it equals the reference (GQA's eval.py). binary and open are that script's:
-a question of structural type query is open, any other binary.
+types being optional. An answer is stripped, loses the full stops at its end and becomes lower case (confirmed: LLaVA's
+convert_gqa_for_eval.py); it is right where it equals the reference (confirmed: GQA's eval.py). binary and open are that
+script's: a question of structural type query is open, any other binary. Its consistency, validity, plausibility and
+distribution need files that testdev lacks and are not computed.
 """
 
 from __future__ import annotations

@@ -3,12 +3,14 @@
 File: HallusionBench.json, a list of {"category": VD or VS, "subcategory", "visual_input": "0", "1" or "2", "set_id",
 "figure_id", "question_id", "question", "gt_answer": "0" or "1", "filename": "./VS/chart/0_1.png" or null}; one split,
 test. Pictures are named without "./".
-No judge: yes or no is read as VLMEvalKit does, as the one of the two words that is there; both or none is unclear.
-As in the official script an unclear answer counts as right where a VS question comes without a picture (figure 0), for
-not to know is right there; an answer without words is wrong everywhere.
-aAcc: questions; fAcc: figures with all right, VS figure 0 left out; qAcc: pairs (a question over the figures of its
-set) with all right; easy is visual_input 0 and 1, hard is 2, each by pairs (the official script's) and by questions.
-Over the whole file these divide by 1,129, 346, 455, 455 and 430 pairs, 625 and 504 questions.
+No judge: yes or no is read as VLMEvalKit does (confirmed: its yorn.py), as the one of the two words that is there; both
+or none is unclear. As in the official script (confirmed: utils.py) an unclear answer counts as right where a VS
+question comes without a picture (figure 0), for not to know is right there; an answer without words is wrong
+everywhere. aAcc: questions; fAcc: figures with all right, VS figure 0 left out; qAcc: pairs (a question over the
+figures of its set) with all right; easy is visual_input 0 and 1, hard is 2, each by pairs (the official script's) and
+by questions. Over the whole file these divide by 1,129, 346, 455, 455 and 430 pairs, 625 and 504 questions; the
+authors' table is of 455 and 430. Its commits of 2023 call figure 0 easy and the others hard, which moves VS questions
+with an original picture (170) from easy to hard; here, as in ports of its last version, visual_input tells.
 
 Groups under weights: outcomes tell figure and pair by numbers, and a group weighs the mean of its questions' weights
 (see mme.share_of_groups). A figure is one picture, but a pair goes over several: where pictures are resampled, its

@@ -1,9 +1,10 @@
 """How does it go on? HellaSwag's four endings, weighed by log-likelihood as lm-evaluation-harness does.
 
 Files: hellaswag_<split>.jsonl, JSON lines {"activity_label", "ctx_a", "ctx_b", "endings"[4], "label", "split_type"}.
-Query (the harness's hellaswag task): "<activity_label>: <ctx_a> <ctx_b capitalised>"; query and endings are stripped,
-" [title]" becomes ". ", other brackets go, then double blanks become one. Shots, if any, stand before the query with a
-blank line between; question number n gets the n-th draw from train of Random(1234), the harness's on one device.
+Query (confirmed: the harness's hellaswag/utils.py): "<activity_label>: <ctx_a> <ctx_b capitalised>"; query and endings
+are stripped, " [title]" becomes ". ", other brackets go, then double blanks become one. Shots, if any, stand before the
+query with a blank line between; question number n gets the n-th draw from train of Random(1234), the harness's on one
+device (confirmed: its samplers.py).
 """
 
 from __future__ import annotations

@@ -2,10 +2,12 @@
 
 Files: <split>/<task>.txt, lines "picture, question, Yes or No" parted by tabs, where a fourth column is a prediction
 and is ignored; the two questions of a picture stand in neighbouring lines. A picture is named <task>/<picture>.
-Scoring (MME's calculation.py): yes or no is read from the first 4 letters, lower case, yes before no; else "other",
-which is wrong. acc = share of right questions, acc_plus = share of pictures with both right, score = acc + acc_plus;
-perception and cognition = sums of the scores of 10 and 4 tasks. All are shares and sums of shares: times 100 they are
-the official numbers (at most 200 a task, 2,000 and 800). A sum is undefined where one of its tasks was not asked.
+Scoring (confirmed: MME's calculation.py, on the stripped answer): yes or no is read from the first 4 letters, lower
+case, yes before no; else "other", which is wrong. acc = share of right questions, acc_plus = share of pictures with
+both right, score = acc + acc_plus; perception and cognition = sums of the scores of 10 and 4 tasks. All are shares and
+sums of shares: times 100 they are the official numbers (at most 200 a task, 2,000 and 800). A sum is undefined where
+one of its tasks was not asked. LLaVA's convert_answer_to_mme.py puts "Please answer yes or no." back behind each
+question, so its prompts lack it.
 
 Groups under weights: outcomes tell the pair a question belongs to by a number. A pair weighs the mean of its questions'
 weights; both are about one picture, the unit that is resampled, so that they weigh the same. A pair that was not asked

@@ -2,9 +2,9 @@
 
 Files: <split>/<subject>_<split>.csv without header: question, A, B, C, D, answer letter (Hendrycks et al. 2021).
 MMLU: generation, no shots; the answer's first letter counts where it stands alone ("B", "B.", "(B)", "B: x"), and
-anything else is unparsed and wrong. MMLU_LIKELIHOOD: lm-evaluation-harness's mmlu task, the log-likelihoods of " A"
-to " D" after the header, the subject's first 5 questions of dev with their letters, and the question. Two protocols,
-two numbers: they are not to be compared.
+anything else is unparsed and wrong. MMLU_LIKELIHOOD: lm-evaluation-harness's mmlu task (confirmed: its
+_default_template_yaml and the subjects' files), the log-likelihoods of " A" to " D" after the header, the subject's
+first 5 questions of dev with their letters, and the question. Two protocols, two numbers: they are not to be compared.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 Files (LLaVA's and TinyLLaVA's): anns_for_eval.json, a list of {"id", "prompt", "image" absent for several pictures,
 "question_type", "all_choices", "index2ans"}; answer_dict_<split>.json {id: {"question_type", "ground_truth"}}.
-Reading and judging an answer: the official eval_utils, on the stripped answer. Where it guesses a letter at random,
-`accuracy` counts the answer as unparsed and wrong, and `accuracy_guess` takes a letter seeded by the question's id.
+Reading and judging an answer: confirmed with the official eval_utils.py, on the stripped answer, and with
+TinyLLaVA's model_vqa_mmmu.py. Where they guess a letter at random, `accuracy` counts the answer as unparsed and wrong,
+and `accuracy_guess` takes a letter seeded by the question's id. The official script parts sentences at a full stop
+before a capital, of which its lower-cased text has none: only line breaks part.
 """
 
 from __future__ import annotations

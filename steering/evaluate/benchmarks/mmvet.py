@@ -2,14 +2,16 @@
 
 File: mm-vet.json {"v1_0": {"imagename", "question", "answer" with <AND> and <OR>, "capability": [...]}}; pictures are
 images/<imagename>. The judge reads the official prompt (the header and its seven graded examples), which is handed in
-as a file and is no part of this library, then a line "question | truth | prediction | ". A grade is the number in 0..1
-that opens the reply; an unread one is asked again, 0.5 hotter. The official script gives 0 after five readings; here
-such an answer has no grade, and without all grades there is no score. Official figures are ours times 100.
+as a file and is no part of this library, then after an empty line "question | truth | prediction | ". A grade is the
+reply up to its first space, where that is a number in 0..1. An unread reply is asked for again with one more line, at
+temperatures 0, 0.5, 1 and 1.5 (confirmed: the authors' mm-vet_evaluator.py). That script gives 0 after these five, and
+takes "nan" for a grade; here such an answer has no grade, and without all grades there is no score. It averages the
+grades over all questions, over those that need a capability and over those that need exactly a set of them; its
+figures are ours times 100.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,10 @@ from steering.evaluate.judge import JudgePrompt, JudgeQuestion, Verdict, told_by
 
 CAPABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
 SPLITS = ("test",)
-TEMPERATURES = (0.0, 0.5, 1.0, 1.5, 2.0)
+TEMPERATURES = (0.0, 0.0, 0.5, 1.0, 1.5)
+AGAIN = "\nPredict the correctness of the answer (digit): "
 PARAMETERS = {"max_tokens": 3}
-GRADE = re.compile(r"\s*(\d*\.?\d+)(?![.,]?\d)(?=[\s|.,;]|$)")
+ONLY = "score_only_"
 
 PROTOCOL = {
     "decoding": "generation",
@@ -32,15 +35,17 @@ PROTOCOL = {
 
 
 def read_grade(reply: str) -> float | None:
-    """The number in 0..1 that opens *reply*, or None."""
-    found = GRADE.match(reply)
-    grade = float(found.group(1)) if found else -1.0
+    """The grade that *reply* is up to its first space, or None."""
+    try:
+        grade = float(reply.split(" ")[0])
+    except ValueError:
+        return None
     return grade if 0 <= grade <= 1 else None
 
 
 def set_name(category: str) -> str:
     """The metric of the questions that need exactly the capabilities of *category*."""
-    return f"score_only_{category.replace(',', '_')}"
+    return ONLY + category.replace(",", "_")
 
 
 class MmVet:
@@ -50,15 +55,15 @@ class MmVet:
     """
 
     name = "mmvet"
-    version = 1
+    version = 2
     metric = "score"
     max_new_tokens = 1024
     lettered = False
 
     def __init__(self, grades: Mapping[tuple[str, str], float] | None = None, sets: Iterable[str] = ()):
         self.grades = grades or {}
-        self.sets = {set_name(category): category for category in sorted(sets)}
-        self.metrics: tuple[str, ...] = ("score", *(f"score_{name}" for name in CAPABILITIES), *self.sets)
+        named = (set_name(category) for category in sorted(sets))
+        self.metrics: tuple[str, ...] = ("score", *(f"score_{name}" for name in CAPABILITIES), *named)
         self.protocol: Mapping[str, str] = PROTOCOL
 
     def examples(self, root: Path, split: str, subset: str | None = None) -> list[Example]:
@@ -75,7 +80,7 @@ class MmVet:
     def questions(self, answered: Iterable[tuple[Example, str]], prompt: JudgePrompt) -> list[JudgeQuestion]:
         """What the judge is asked about each (example, answer)."""
         return [
-            JudgeQuestion(example.id, _asked(prompt.text, example, answer), answer, PARAMETERS, TEMPERATURES)
+            JudgeQuestion(example.id, _asked(prompt.text, example, answer), answer, PARAMETERS, TEMPERATURES, AGAIN)
             for example, answer in answered
         ]
 
@@ -105,22 +110,22 @@ class MmVet:
     def measure(self, name: str, outcomes: Outcomes, weights: Array) -> Array:
         if name == "score":
             return share(weights, outcomes["correct"])
-        whole = _whole(outcomes, self.sets[name]) if name in self.sets else outcomes[name.removeprefix("score_")]
+        whole = _whole(outcomes, name) if name.startswith(ONLY) else outcomes[name.removeprefix("score_")]
         return share(weights, outcomes["correct"] * whole, whole)
 
 
 def _asked(prompt: str, example: Example, answer: str) -> str:
     truth = example.target.replace("<AND>", " <AND> ").replace("<OR>", " <OR> ")
-    return f"{prompt}\n{example.question} | {truth} | {answer} | "
+    return f"{prompt}\n\n{example.question} | {truth} | {answer} | "
 
 
 def _sets(pairs: Iterable[tuple[Example, str]]) -> set[str]:
     return {example.category for example, _ in pairs}
 
 
-def _whole(outcomes: Outcomes, category: str) -> Array:
-    """1.0 for the questions that need exactly the capabilities of *category*."""
-    needed = category.split(",")
+def _whole(outcomes: Outcomes, name: str) -> Array:
+    """1.0 for the questions that need exactly the capabilities that *name*, of set_name, tells."""
+    needed = name.removeprefix(ONLY).split("_")
     exact = [outcomes[name] == float(name in needed) for name in CAPABILITIES]
     whole: Array = (sum(1.0 * match for match in exact) == len(CAPABILITIES)) * 1.0
     return whole

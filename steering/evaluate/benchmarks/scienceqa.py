@@ -2,9 +2,9 @@
 
 Files: problems.json {pid: {"question", "choices", "answer": int, "hint", "image": name or null, ...}} and
 pid_splits.json; the picture of a problem is images/<split>/<pid>/image.png. Prompt: LLaVA's llava_test_CQM-A.json
-with --single-pred-prompt. Reading an answer (LLaVA's and TinyLLaVA's eval_science_qa.py, on the stripped answer): the
-letter alone, or the letter and ". ", or exactly one "The answer is X."; else it is unparsed, which is wrong. A letter
-beyond the choices names none of them and is unparsed too.
+with --single-pred-prompt. Reading an answer (confirmed: TinyLLaVA's eval_science_qa.py, which is LLaVA's of its
+version 1.5; on the stripped answer): the letter alone, or the letter and ". ", or exactly one "The answer is X."; else
+it is unparsed, which is wrong. A letter beyond the choices names none of them and is unparsed too.
 SCIENCEQA_LLAVA takes prompts and pictures from llava_<split>_CQM-A.json [{"id", "image"?, "conversations"}] beside
 those files; its accuracy_image is the official ScienceQA-IMG.
 """

@@ -1,6 +1,6 @@
 """Answers in the shape that the official servers and scripts take, from prediction records {"id", "answer", ...}.
 
-VQAv2 and VizWiz go through the EvalAI normaliser (LLaVA's convert_vqav2_for_submission.py and
+VQAv2 and VizWiz go through the EvalAI normaliser (confirmed: LLaVA's convert_vqav2_for_submission.py and
 convert_vizwiz_for_submission.py), GQA as its scorer compares it, MME as lines for calculation.py.
 """
 

@@ -3,7 +3,7 @@
 Files: TextVQA_0.5.1_<split>.json {"data": [{"question", "image_id", "question_id", "answers": [10 texts]}]}; the OCR
 form also reads LLaVA's llava_textvqa_<split>_v051_ocr.jsonl {"question_id": the image_id, "image", "text"}, whose text
 is the whole prompt with a line "Reference OCR token: ...". A line finds its references by (image_id, lower-cased
-question), as in LLaVA's eval_textvqa.py; of several with one key the last counts, as there.
+question), as in LLaVA's eval_textvqa.py (confirmed); of several with one key the last counts, as there.
 """
 
 from __future__ import annotations

@@ -4,7 +4,9 @@ Files of VQA: <split>_questions.json {"questions": [...]} and <split>_annotation
 the official names of these for train and val, and LLaVA's question lines {"question_id", "image", "text"} for test-dev
 and test, whose references only the test server has.
 Accuracy of an answer = mean over the ten references of min(1, matches among the other nine / 3), everything through
-the EvalAI normaliser (official VQA evaluation; LLaVA's TextVQA scorer gives the same value).
+the EvalAI normaliser (confirmed: LLaVA's m4c_evaluator.py, by which it scores TextVQA and sends VQAv2 and VizWiz in).
+The authors' vqaEval.py departs from it in what it does to references: it takes marks from them only where they differ
+among themselves, and leaves their case, number words and articles. Here both sides are treated alike.
 """
 
 from __future__ import annotations

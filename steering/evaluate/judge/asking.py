@@ -32,13 +32,17 @@ NAMES_SHOWN = 3
 
 @dataclass(frozen=True)
 class JudgeQuestion:
-    """prompt: all that the judge reads; temperatures: of the first asking, and of one more for each unread reply."""
+    """prompt: all that the judge reads; temperatures: of the first asking, and of one more for each unread reply.
+
+    again: what is added to the prompt of every asking but the first.
+    """
 
     id: str
     prompt: str
     prediction: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     temperatures: tuple[float, ...] = (0.0,)
+    again: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ def told_by(verdicts: Mapping[str, Verdict]) -> dict[str, str]:
 
 
 def _key(settings: JudgeSettings, question: JudgeQuestion) -> str:
-    asked = [question.prompt, settings.model, _parameters(settings, question), question.temperatures]
+    prompts = [question.prompt, question.again] if question.again else question.prompt
+    asked = [prompts, settings.model, _parameters(settings, question), question.temperatures]
     return hashlib.sha256(json.dumps([*asked, question.prediction], sort_keys=True).encode()).hexdigest()
 
 
@@ -123,8 +128,9 @@ class _Asking:
 
     def one(self, key: str, question: JudgeQuestion) -> Verdict:
         parameters, reply = _parameters(self.settings, question), ""
-        for temperature in question.temperatures:
-            body = {"model": self.settings.model, "messages": [{"role": "user", "content": question.prompt}]}
+        for attempt, temperature in enumerate(question.temperatures):
+            asked = question.prompt + (question.again if attempt else "")
+            body = {"model": self.settings.model, "messages": [{"role": "user", "content": asked}]}
             try:
                 reply, served_by = self._reply({**body, "temperature": temperature, **parameters})
             except Refused as refused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from random import Random
 
 import numpy as np
@@ -15,12 +16,16 @@ from steering.evaluate.scoring import prediction_of, score
 
 GRADES = {
     "0.5": 0.5,
-    " 0.8": 0.8,
+    " 0.8": None,
     "1": 1.0,
     "1.0": 1.0,
     "0": 0.0,
     ".3": 0.3,
-    "0.9.": 0.9,
+    "0.9.": None,
+    "1.": 1.0,
+    "1e-1": 0.1,
+    "0.5, for": None,
+    "0.5\nfor": None,
     "0.4 (partly)": 0.4,
     "0.4\n": 0.4,
     "0.4 |": 0.4,
@@ -43,20 +48,22 @@ def test_golden_grade(reply, expected):
     assert read_grade(reply) == expected
 
 
-def official(reply):
-    """The published script's reading: the first word as a number in 0..1."""
-    try:
-        found = float(reply.split(" ")[0].strip())
-    except ValueError:
+def digit_by_digit(reply):
+    """The published reading of short replies of digits, stops and blanks, without float."""
+    word = reply.partition(" ")[0].strip()
+    whole, stop, part = word.partition(".")
+    if not (whole + part).isdecimal() or "." in part:
         return None
-    return found if 0 <= found <= 1 else None
+    value = Fraction(int(whole + part), 10 ** len(part))
+    return float(value) if value <= 1 else None
 
 
-def test_whatever_the_official_reading_takes_is_read_alike():
-    random = Random(0)
+def test_reading_agrees_with_a_second_one_on_random_replies():
+    random, seen = Random(0), 0
     for reply in ("".join(random.choices("0015.9 /x|\n", k=random.randint(1, 5))) for _ in range(5000)):
-        if official(reply) is not None:
-            assert read_grade(reply) == official(reply), reply
+        seen += read_grade(reply) is not None
+        assert read_grade(reply) == digit_by_digit(reply), reply
+    assert seen > 500
 
 
 PROMPT = JudgePrompt("Grade it.\n\nq | t | p | c", "abc")
@@ -88,9 +95,10 @@ def test_rows_become_examples(root):
 def test_the_judge_reads_the_prompt_and_one_row_of_the_table(root):
     first, *_ = MMVET.examples(root, "test")
     (asked,) = MMVET.questions([(first, "x = 3 | y")], PROMPT)
-    assert asked.prompt == "Grade it.\n\nq | t | p | c\nWhat is x? | -1 <AND> -5 | x = 3 | y | "
+    assert asked.prompt == "Grade it.\n\nq | t | p | c\n\nWhat is x? | -1 <AND> -5 | x = 3 | y | "
     assert (asked.id, asked.prediction, asked.parameters) == ("v1_0", "x = 3 | y", {"max_tokens": 3})
-    assert asked.temperatures == (0.0, 0.5, 1.0, 1.5, 2.0)
+    assert asked.temperatures == (0.0, 0.0, 0.5, 1.0, 1.5)
+    assert asked.again == "\nPredict the correctness of the answer (digit): "
 
 
 def answered(root):
