@@ -41,6 +41,7 @@ def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
         seeds=experiment["seeds"],
         benchmarks=list(content["benchmarks"]),
         scores=[score for result in results for score in result.scores],
+        unscored=[entry for result in results for entry in result.unscored],
         predictions={result.name: result.predictions for result in results},
         attention=[result.attention for result in results],
         manifests=[result.manifest for result in results],

@@ -24,7 +24,8 @@ def main(content: Slice) -> None:
 
 def _record(result: RunResults) -> RunRecord:
     artifacts = [path for path in sorted(result.adapter.iterdir()) if path.suffix == ".json"]
-    return RunRecord(result.manifest, metrics=result.metrics, scores=result.scores, artifacts=artifacts)
+    scores, unscored = result.scores, result.unscored
+    return RunRecord(result.manifest, metrics=result.metrics, scores=scores, unscored=unscored, artifacts=artifacts)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ OUTPUTS: dict[str, Callable[..., Path]] = {
     "connector": lambda world: layout.connector(world),
     "tune": lambda **run: layout.run(**run),
     "predict": lambda **run: layout.outcome(**run) / "predictions",
+    "judge": lambda **run: layout.outcome(**run) / "verdicts.json",
     "score": lambda **run: layout.outcome(**run) / "scores.json",
     "attention": lambda **run: layout.outcome(**run) / "attention.json",
     "report": lambda experiment: layout.experiment(experiment) / "report.html",
@@ -33,8 +34,9 @@ OUTPUTS: dict[str, Callable[..., Path]] = {
 }
 """In the order in which they run; a folder with a manifest, or a single file without."""
 
-SINGLE_FILES = {"features", "mixture", "score", "attention", "report", "track"}
-RUN_RULES = ("tune", "predict", "score", "attention")
+SINGLE_FILES = {"features", "mixture", "judge", "score", "attention", "report", "track"}
+RUN_RULES = ("tune", "predict", "judge", "score", "attention")
+REPORTED = ("score", "attention")
 
 
 def words_of(run: Run) -> Words:
@@ -48,9 +50,10 @@ class Graph:
         self.plan = plan
 
     def run_rules(self, world: str) -> list[str]:
-        """The rules of a run; attention where an experiment of *world* measures it."""
+        """The rules of a run; attention where an experiment of *world* measures it, judge where there is one to ask."""
         asked = any(told.attention for told in self.plan.params.experiments.values() if told.world == world)
-        return [rule for rule in RUN_RULES if asked or rule != "attention"]
+        taken = {"attention": asked, "judge": bool(self.plan.judged(world))}
+        return [rule for rule in RUN_RULES if taken.get(rule, True)]
 
     def jobs(self, experiment: str) -> list[Job]:
         """Every job an experiment rests on, once, in the order in which rules run; none where it has no data yet."""
@@ -72,9 +75,11 @@ class Graph:
             yield from (("fetch", {"source": source}) for source in self._source(rule, words["name"]))
         elif rule == "report":
             for run in self.plan.runs(words["experiment"]):
-                yield from ((made, words_of(run)) for made in self.run_rules(run.world)[2:])
+                yield from ((made, words_of(run)) for made in self.run_rules(run.world) if made in REPORTED)
         elif rule == "track":
             yield "report", words
+        elif rule == "judge":
+            yield "predict", words
         elif rule != "fetch":
             yield from self._data_above(rule, words)
 
@@ -110,6 +115,8 @@ class Graph:
             yield "tune", words
         if rule in ("score", "attention"):
             yield "predict", words
+        if rule == "score" and self.plan.judged(name):
+            yield "judge", words
 
     def _data_of(self, rule: str, words: Words) -> list[str]:
         """The data sets that a job of a model reads."""

@@ -50,5 +50,10 @@ def outcome(world: str, data: str, arm: str, seed: int | str) -> Path:
     return Path("results") / "runs" / world / data / arm / f"seed{seed}"
 
 
+def verdicts(judge: str) -> Path:
+    """What a judge ever answered, kept for all runs."""
+    return STORE / "verdicts" / f"{judge}.jsonl"
+
+
 def experiment(name: str) -> Path:
     return Path("results") / name

@@ -148,7 +148,25 @@ class Plan:
             "splits": self._splits(world),
         }
 
+    def judged(self, world: str) -> list[str]:
+        """The benchmarks whose answers the world's judge has a prompt for."""
+        chosen = self.world(world)
+        prompts = self.params.judges[chosen.judge].prompts if chosen.judge else {}
+        return [name for name, benchmark in chosen.benchmarks.items() if benchmark.form in prompts]
+
+    def judge(self, world: str, data: str, arm: str, seed: int) -> Slice:
+        chosen, names = self.world(world), self.judged(world)
+        told = {"name": chosen.judge, **self._dump(self.params.judges[chosen.judge or ""])}
+        told["prompts"] = {name: told["prompts"][chosen.benchmarks[name].form] for name in names}
+        forms = {name: chosen.benchmarks[name].form for name in names}
+        return {**self._run(world, data, arm, seed), "judge": told, "forms": forms}
+
     def score(self, world: str, data: str, arm: str, seed: int) -> Slice:
+        benchmarks = {name: self._benchmark(b) for name, b in self.world(world).benchmarks.items()}
+        judged = {"judged": names} if (names := self.judged(world)) else {}
+        return {**self._run(world, data, arm, seed), "benchmarks": benchmarks, **judged}
+
+    def submit(self, world: str, data: str, arm: str, seed: int) -> Slice:
         benchmarks = {name: self._benchmark(b) for name, b in self.world(world).benchmarks.items()}
         return {**self._run(world, data, arm, seed), "benchmarks": benchmarks}
 

@@ -12,7 +12,7 @@ from typing import Any
 from steering.errors import nearest
 
 RULES = {"all", "fetch", "language_model", "vision_encoder", "dataset", "features", "mixture", "connector", "tune"}
-RULES |= {"predict", "score", "attention", "report", "tracking_database", "track"}
+RULES |= {"predict", "judge", "score", "submit", "attention", "report", "tracking_database", "track"}
 RULES |= {"phase_data", "phase_pretrain", "phase_tune", "phase_report"}
 RUNS_FOLDER = "runs"
 DATA_FOLDERS = ("features", "mixtures")
@@ -68,6 +68,7 @@ def _world_faults(where: str, world: Any, raw: dict[str, Any]) -> Iterator[str]:
     for name, mixture in entries(world, "mixtures"):
         yield from _known(f"{where}.mixtures.{name}.shares", lookup(mixture, "shares"), benchmarks)
         yield from _known(f"{where}.mixtures.{name}.conversations", lookup(mixture, "conversations"), datasets)
+    yield from _known(f"{where}.judge", lookup(world, "judge"), raw.get("judges", {}))
 
 
 def _experiment_faults(where: str, name: str, experiment: Any, raw: dict[str, Any]) -> Iterator[str]:

@@ -39,6 +39,19 @@ def replaced(old: str, new: str, text: str = TEXT) -> str:
     return text.replace(old, new, 1)
 
 
+GRADED = replaced("form: vqa", "form: hallusion")
+"""Shapes in a form that a judge may grade."""
+
+
+def judged(text: str = GRADED, *, tries: int = 5) -> str:
+    """*text* with a judge in the world small and all that extend it."""
+    prompts = f"prompts: {{hallusion: {{file: p.txt, sha256: '{'0' * 64}'}}}}"
+    judge = f"judges:\n  gpt: {{url: 'http://host/v1', model: m, tries: {tries}, {prompts}}}\n\nworlds:\n"
+    return replaced(
+        "    template: chatml\n", "    template: chatml\n    judge: gpt\n", replaced("worlds:\n", judge, text)
+    )
+
+
 def slices(plan: Plan) -> dict[Job, dict]:
     return dict(_slices(plan))
 
@@ -242,3 +255,27 @@ def test_pretraining_may_have_an_engine_of_its_own_and_else_has_the_world_s(plan
     assert first["engine"]["micro_batch"] == 1
     assert second["engine"]["micro_batch"] == 4
     assert first["pretrain"] == second["pretrain"] == planned().connector("small")["pretrain"]
+
+
+RUN = ("small", "mix", "low", 0)
+
+
+def test_a_judge_is_told_of_the_benchmarks_that_it_has_a_prompt_for(planned):
+    content = planned(judged()).judge(*RUN)
+    assert content["forms"] == {"shapes": "hallusion"}
+    assert content["judge"]["prompts"] == {"shapes": {"file": "p.txt", "sha256": "0" * 64}}
+    assert (content["judge"]["name"], content["judge"]["model"]) == ("gpt", "m")
+
+
+def test_a_judge_changes_the_scores_alone_and_how_it_is_asked_not_even_these(planned):
+    before, after, slower = planned(GRADED), planned(judged()), planned(judged(tries=9))
+    found = changed(before, after)
+    assert found == {("score", world, "mix", arm, str(seed)) for world, seed in RUNS for arm in ("none", "edit", "low")}
+    assert changed(after, slower) == set()
+    assert digest(after.judge(*RUN)) != digest(slower.judge(*RUN))
+
+
+def test_without_a_judge_nothing_is_judged(planned):
+    assert planned(GRADED).judged("small") == []
+    assert "judged" not in planned(GRADED).score(*RUN)
+    assert planned(judged()).score(*RUN)["judged"] == ["shapes"]

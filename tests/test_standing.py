@@ -188,13 +188,13 @@ def test_an_experiment_without_data_has_no_jobs(project):
 
 
 @pytest.fixture
-def dry_run(tmp_path) -> Callable[[str], dict[str, int]]:
+def dry_run(tmp_path) -> Callable[[str, str], dict[str, int]]:
     """Rule -> jobs of an experiment in an empty project, as Snakemake counts them."""
 
-    def running(experiment: str) -> dict[str, int]:
+    def running(experiment: str, text: str) -> dict[str, int]:
         for name in ("Snakefile", "workflow"):
             (tmp_path / name).symlink_to(ROOT / name)
-        (tmp_path / "params.yaml").write_text(TEXT, encoding="utf-8")
+        (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         settings = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE")}
         settings |= {"PATH": path, "PYTHONPATH": str(ROOT)}
@@ -207,9 +207,33 @@ def dry_run(tmp_path) -> Callable[[str], dict[str, int]]:
     return running
 
 
+PROMPT = f"{{file: p.txt, sha256: '{'0' * 64}'}}"
+JUDGE = f"judges:\n  gpt: {{url: 'http://host/v1', model: m, prompts: {{hallusion: {PROMPT}}}}}\n\n"
+GRADED = TEXT.replace("form: vqa", "form: hallusion", 1)
+JUDGED = GRADED.replace("worlds:\n", f"{JUDGE}worlds:\n", 1).replace(
+    "    template: chatml\n", "    template: chatml\n    judge: gpt\n", 1
+)
+
+
+def test_a_judge_stands_between_predictions_and_scores(project):
+    graph, run = Graph(project.plan(JUDGED)), {"world": "small", "data": "mix", "arm": "low", "seed": 0}
+    assert graph.run_rules("small") == ["tune", "predict", "judge", "score", "attention"]
+    assert list(graph.above("judge", run)) == [("predict", run)]
+    assert ("judge", run) in list(graph.above("score", run))
+    assert Counter(rule for rule, _ in graph.jobs("table")) == TABLE_JOBS | {"judge": 3}
+    assert "judge" not in Graph(project.plan(GRADED)).run_rules("small")
+
+
+def test_a_new_judge_leaves_the_scores_stale_and_the_runs_done(project):
+    project.finish(text=GRADED)
+    stale = {"score": (0, 0, 3), "report": (0, 0, 1), "track": (0, 0, 1)}
+    assert counts(project.standing(JUDGED)) == {"judge": (0, 3, 0), **stale}
+
+
 @pytest.mark.slow
-def test_the_graph_has_the_jobs_that_snakemake_plans(project, dry_run):
-    counted = Counter(rule for rule, _ in Graph(project.plan()).jobs("longer"))
-    told = dry_run("longer")
+@pytest.mark.parametrize("text", [TEXT, JUDGED], ids=["plain", "judged"])
+def test_the_graph_has_the_jobs_that_snakemake_plans(project, dry_run, text):
+    counted = Counter(rule for rule, _ in Graph(project.plan(text)).jobs("longer"))
+    told = dry_run("longer", text)
     assert {rule: told[rule] for rule in counted} == counted
     assert set(told) - set(counted) == {"longer", "total", "tracking_database"}

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from steering.analyse import tables
 from steering.analyse.tables import Row
+from steering.analyse.unscored import NOT_SCORED, footnotes
 
 VERDICTS = {
     "higher": Markup("scores higher than {} on {}"),
@@ -37,6 +38,8 @@ class Experiment(Protocol):
     def control(self) -> str: ...
     @property
     def scores(self) -> Sequence[Mapping[str, Any]]: ...
+    @property
+    def unscored(self) -> Sequence[Mapping[str, Any]]: ...
 
 
 class Drawn(Protocol):
@@ -57,6 +60,7 @@ def reading(experiment: Experiment, drawn: Drawn) -> list[Markup]:
         *_said_of_differences(experiment, drawn.differences),
         *_said_of_guesser(experiment),
         *_said_of_missing(experiment, drawn.rows),
+        *(Markup("{}").format(note) for note in footnotes(experiment.unscored, experiment.scores)),
     ]
 
 
@@ -120,8 +124,13 @@ def _said_of_guesser(experiment: Experiment) -> list[Markup]:
 
 def _said_of_missing(experiment: Experiment, rows: Sequence[Row]) -> list[Markup]:
     rows = [row for row in rows if row.arm in experiment.arms]
-    missing = [f"{row.arm} on {name} ({cell.state})" for row in rows for name, cell in row.cells.items() if cell.state]
-    scored = {(score["arm"], score["seed"]) for score in experiment.scores}
+    missing = [
+        f"{row.arm} on {name} ({cell.state})"
+        for row in rows
+        for name, cell in row.cells.items()
+        if cell.state not in ("", NOT_SCORED)
+    ]
+    scored = {(score["arm"], score["seed"]) for score in (*experiment.scores, *experiment.unscored)}
     known = {arm for arm, _ in scored}
     missing += [
         f"{a}, seed {s}" for a in experiment.arms for s in experiment.seeds if a in known and (a, s) not in scored

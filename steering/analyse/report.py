@@ -18,7 +18,8 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from steering.analyse import figures, gallery, overall, tables
+from steering.analyse import figures, gallery, overall, tables, written
+from steering.analyse import unscored as without
 from steering.analyse.reading import reading, signed
 from steering.manifest import whole
 
@@ -37,7 +38,8 @@ class ReportInput:
     """All that a report tells of, as plain data.
 
     arms, seeds, benchmarks: what the experiment asks for, in the order shown; what has no score is "not run", or
-    "failed" where a manifest's "state" is failed or diverged. scores, attention, manifests: files of those names.
+    "failed" where a manifest's "state" is failed or diverged. scores, attention, manifests: files of those names;
+    unscored: the entries of score files that say why there is no score.
     predictions: {run: {benchmark: prediction records}}; metrics: {run: lines of metrics.jsonl};
     picture: (benchmark, image name) -> PNG or JPEG bytes, or None.
     """
@@ -55,6 +57,7 @@ class ReportInput:
     manifests: Sequence[Mapping[str, Any]]
     metrics: Mapping[str, Sequence[Mapping[str, Any]]]
     picture: Callable[[str, str], bytes | None]
+    unscored: Sequence[Mapping[str, Any]] = ()
     sources: Sequence[Mapping[str, str]] = ()
     control: str = "none"
     notes: Sequence[str] = field(default_factory=tuple)
@@ -81,7 +84,8 @@ def render(report: ReportInput, out: Path) -> None:
 def write_figures(report: ReportInput, folder: Path) -> None:
     """Write table.csv, table.md and a PNG of every figure of *report* into *folder*."""
     drawn = draw(report)
-    tables.write(drawn.table, drawn.rows, overall.to_read(drawn.overall, report.control), folder)
+    together, notes = overall.to_read(drawn.overall, report.control), without.footnotes(report.unscored, report.scores)
+    written.write(drawn.table, drawn.rows, together, folder, notes=notes)
     for name, chart in drawn.charts.items():
         figures.save_png(chart, folder / f"{name}.png")
 
@@ -97,14 +101,15 @@ def html(report: ReportInput) -> str:
         report=report,
         drawn=drawn,
         reading=reading(report, drawn),
+        footnotes=without.footnotes(report.unscored, report.scores),
         colours=figures.arm_colours(report.arms),
         charts={name: figures.specification(chart) for name, chart in drawn.charts.items()},
         cards=_cards(report),
         filters=gallery.filters(report.arms, report.control),
         runs=_runs(report),
-        protocols={score["benchmark"]: score["protocol"] for score in report.scores},
+        protocols={score["benchmark"]: score["protocol"] for score in (*report.unscored, *report.scores)},
         attention_protocol=next((entry["protocol"] for entry in report.attention), {}),
-        questions={score["benchmark"]: score["n"] for score in report.scores},
+        questions={score["benchmark"]: score["n"] for score in (*report.unscored, *report.scores)},
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
         vega=Markup(_vega()) if drawn.charts else "",
@@ -117,7 +122,8 @@ def draw(report: ReportInput) -> Figures:
     metrics = {name: found.get(name, "") for name in report.benchmarks}
     table = tables.collect(report.scores, manifests=report.manifests, experiment=report.experiment)
     failed = [arm for arm in report.arms if _states(report).get(arm) in FAILED]
-    rows = tables.rows_to_read(table, metrics, arms=report.arms, failed=failed)
+    unscored = without.places(report.unscored)
+    rows = tables.rows_to_read(table, metrics, arms=report.arms, failed=failed, unscored=unscored)
     differences = tables.differences(report.scores, control=report.control)
     together = overall.overall(report.scores, arms=report.arms, control=report.control)
     return Figures(table, rows, differences, together, dict(_charts(report, table, differences)))

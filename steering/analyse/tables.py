@@ -9,15 +9,15 @@ whose interval knows the sampling of questions only. The guessers' baselines sta
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from steering.analyse import statistics
+from steering.analyse.unscored import NO_GUESSER, NOT_SCORED
 from steering.errors import DataError
 from steering.evaluate.benchmarks import FORMS
 
@@ -33,7 +33,7 @@ UNCLEAR = "unclear: does not survive the correction for many comparisons"
 
 @dataclass(frozen=True)
 class Cell:
-    """One arm on one benchmark, 0..1; state says "" for a score, else "failed" or "not run"."""
+    """One arm on one benchmark, 0..1; state says "" for a score, else "failed", "not run", "not scored" or the like."""
 
     value: float = math.nan
     low: float = math.nan
@@ -135,42 +135,26 @@ def main_rows(table: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
 
 
 def rows_to_read(
-    table: pd.DataFrame, metrics: Mapping[str, str], *, arms: Sequence[str], failed: Sequence[str] = ()
+    table: pd.DataFrame,
+    metrics: Mapping[str, str],
+    *,
+    arms: Sequence[str],
+    failed: Sequence[str] = (),
+    unscored: Collection[tuple[str, str]] = (),
 ) -> list[Row]:
-    """The long *table* as rows of cells in the order of *arms*, then the baselines; columns are those of *metrics*."""
+    """The long *table* as rows of cells in the order of *arms*, then the baselines; columns are those of *metrics*.
+
+    failed: arms that have no score because of it; unscored: (arm, benchmark) whose answers could not be scored.
+    """
     chosen = main_rows(table, metrics)
     found = {(row["arm"], row["benchmark"]): row for row in chosen.to_dict("records")}
     best = chosen[chosen["arm"].isin(arms)].groupby("benchmark")["value"].max()
     highest = {str(benchmark): float(value) for benchmark, value in best.items()}
     names = [*arms, *(name for name in BASELINES if any((name, benchmark) in found for benchmark in metrics))]
-    return [
-        _row_to_read(arm, found, metrics, highest, missing="failed" if arm in failed else "not run") for arm in names
-    ]
-
-
-def wide(rows: Sequence[Row]) -> pd.DataFrame:
-    """The table a person reads, in per cent with intervals; the highest arm of a column stands between ** and **."""
-    return pd.DataFrame([_row_in_words(row) for row in rows])
-
-
-def to_markdown(frame: pd.DataFrame) -> str:
-    """*frame* as a Markdown table; text keeps to the left, everything else to the right."""
-    lines = [list(map(str, frame.columns)), ["---"] + ["---:"] * (len(frame.columns) - 1)]
-    lines += [[str(value).replace("|", "\\|") for value in row] for row in frame.itertuples(index=False)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def write(table: pd.DataFrame, rows: Sequence[Row], together: pd.DataFrame, folder: Path) -> None:
-    """Write table.csv (long) and table.md (to read: *rows*, then the table *together*) into *folder*."""
-    folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / "table.csv", index=False)
-    parts = [to_markdown(wide(rows))] + ([to_markdown(together)] if len(together) else [])
-    (folder / "table.md").write_text("\n".join(parts), encoding="utf-8")
-
-
-def _row_in_words(row: Row) -> dict[str, str]:
-    counts = {"trainable (LLM)": _count(row.trainable_llm), "with connector": _count(row.trainable_all)}
-    return {"arm": row.arm, **counts, **{name: str(cell) for name, cell in row.cells.items()}}
+    absent = dict.fromkeys(failed, "failed") | dict.fromkeys(BASELINES, NO_GUESSER)
+    missing = {(arm, name): absent.get(arm, "not run") for arm in names for name in metrics}
+    missing |= dict.fromkeys(unscored, NOT_SCORED)
+    return [_row_to_read(arm, found, metrics, highest, missing) for arm in names]
 
 
 def _by(scores: Sequence[Score], *names: str) -> dict[Any, list[Score]]:
@@ -273,10 +257,14 @@ def _mean_correct(scores: Sequence[Score]) -> list[float]:
 
 
 def _row_to_read(
-    arm: str, found: Mapping[Any, Any], metrics: Mapping[str, str], best: Mapping[str, float], *, missing: str
+    arm: str,
+    found: Mapping[Any, Any],
+    metrics: Mapping[str, str],
+    best: Mapping[str, float],
+    missing: Mapping[Any, str],
 ) -> Row:
     rows = {benchmark: found.get((arm, benchmark)) for benchmark in metrics}
-    cells = {benchmark: _cell(row, best.get(benchmark), missing) for benchmark, row in rows.items()}
+    cells = {name: _cell(row, best.get(name), missing[arm, name]) for name, row in rows.items()}
     counts: Mapping[str, Any] = next((row for row in rows.values() if row), {})
     llm, everything = (_known(counts.get(name)) for name in ("trainable_llm", "trainable_all"))
     return Row(arm, llm, everything, cells)
@@ -291,7 +279,3 @@ def _cell(row: Mapping[str, Any] | None, best: float | None, missing: str) -> Ce
 
 def _known(count: Any) -> int | None:
     return None if count is None or pd.isna(count) else int(count)
-
-
-def _count(count: int | None) -> str:
-    return "unknown" if count is None else f"{count:,}"

@@ -18,12 +18,13 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class RunResults:
-    """One run's files; predictions by benchmark."""
+    """One run's files; predictions by benchmark, scores that there are and those that say why there is none."""
 
     name: str
     manifest: Record
     metrics: Sequence[Record]
     scores: Sequence[Record]
+    unscored: Sequence[Record]
     attention: Record
     predictions: Mapping[str, Sequence[Record]]
     adapter: Path
@@ -37,21 +38,23 @@ def read_results(runs: Iterable[Mapping[str, Any]], *, split: str) -> list[RunRe
 def _read(run: Mapping[str, Any], split: str) -> RunResults:
     names = (run["world"], run["data"], run["arm"], run["seed"])
     trained, outcome = layout.run(*names), layout.outcome(*names)
+    scores = [score for score in read_json(outcome / "scores.json") if score["split"] == split]
     return RunResults(
         name="/".join((*names[:3], f"seed{names[3]}")),
         manifest=read_json(trained / "manifest.json"),
         metrics=read_metrics(trained / "metrics.jsonl"),
-        scores=[score for score in read_json(outcome / "scores.json") if score["split"] == split],
+        scores=[score for score in scores if "unscored" not in score],
+        unscored=[score for score in scores if "unscored" in score],
         attention=read_json(outcome / "attention.json"),
-        predictions=_predictions(outcome / "predictions" / "predictions.jsonl", split),
+        predictions={name: own for (name, of), own in answers_of(outcome).items() if of == split},
         adapter=trained / "adapter",
     )
 
 
-def _predictions(path: Path, split: str) -> dict[str, list[Record]]:
-    found: dict[str, list[Record]] = defaultdict(list)
-    with path.open(encoding="utf-8") as file:
+def answers_of(outcome: Path) -> dict[tuple[str, str], list[Record]]:
+    """A run's prediction records by (benchmark, split), in that order."""
+    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    with (outcome / "predictions" / "predictions.jsonl").open(encoding="utf-8") as file:
         for line in map(json.loads, file):
-            if line["split"] == split:
-                found[line["benchmark"]].append(line)
-    return found
+            found[line["benchmark"], line["split"]].append(line)
+    return dict(sorted(found.items()))

@@ -16,7 +16,7 @@ import numpy as np
 from steering.analyse.statistics import RESAMPLES, Statistic, intervals
 from steering.errors import DataError
 from steering.evaluate.baselines import blind, majority
-from steering.evaluate.benchmarks.form import Array, Example, Form, parse_json, read_text
+from steering.evaluate.benchmarks.form import Array, ClusteredForm, Example, Form, parse_json, read_text
 
 Intervals = dict[str, dict[str, float | None]]
 
@@ -34,12 +34,13 @@ def score(
 ) -> dict[str, Any]:
     """The part of a score file that does not depend on the run, ready for JSON (None where a metric is undefined).
 
-    predictions: records with FIELDS; intervals resample their groups. Without train_examples there are no baselines.
+    predictions: records with FIELDS; intervals resample their groups, or the clusters of a form that has some. Without
+    train_examples there are no baselines.
     Raises DataError for no predictions, missing fields or an id that comes twice.
     """
     _check(predictions)
     examples = [example_of(prediction) for prediction in predictions]
-    groups = [prediction["group"] for prediction in predictions]
+    groups = _groups(form, predictions, examples)
     said = {"": [prediction["answer"] for prediction in predictions]} | _guesses(form, train_examples, examples, seed)
     outcomes = {who: _outcomes(form, examples, answers) for who, answers in said.items()}
     metrics = {who: _metrics(form, found, groups, seed, resamples) for who, found in outcomes.items()}
@@ -55,6 +56,19 @@ def score(
         "baselines": metrics,
         "outcomes": _columns(examples, groups, own, outcomes),
     }
+
+
+def unscored(form: Form, predictions: Sequence[Mapping[str, Any]], why: str) -> dict[str, Any]:
+    """In place of a score where there cannot be one: what it would have been of, and *why* it is not, in words."""
+    about = {"form": form.name, "version": form.version, "metric": form.metric, "n": len(predictions)}
+    return {**about, "protocol": dict(form.protocol), "unscored": why}
+
+
+def without_references(predictions: Sequence[Mapping[str, Any]]) -> str:
+    """Why *predictions* have no score where the references are on a test server; empty where all are here."""
+    missing = sum(not prediction["answers"] for prediction in predictions)
+    told = f"{missing:,} of {len(predictions):,} questions have their references on the test server alone"
+    return f"{told}; the rule submit writes the file to send there" if missing else ""
 
 
 def example_of(prediction: Mapping[str, Any]) -> Example:
@@ -91,6 +105,13 @@ def read_predictions(path: Path) -> list[dict[str, Any]]:
     """The prediction records of a JSON lines file; raises DataError that names the broken line."""
     lines = read_text(path).split("\n")
     return [parse_json(line, f"{path}:{n}") for n, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _groups(form: Form, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]) -> list[str]:
+    """What is resampled: the form's clusters where it has some, else the groups of the predictions."""
+    if isinstance(form, ClusteredForm):
+        return [f"{form.name}/{form.cluster(example)}" for example in examples]
+    return [prediction["group"] for prediction in predictions]
 
 
 def _check(predictions: Sequence[Mapping[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """The language of params.yaml: typed, unknown keys refused, every fault told at once, with what is allowed."""
 
+from steering.params.judges import Judge
 from steering.params.loading import Params, load
 from steering.params.models import EncoderKind, LanguageModel, Source, VisionEncoder
 from steering.params.worlds import (
@@ -24,6 +25,7 @@ __all__ = [
     "EncoderKind",
     "Engine",
     "Experiment",
+    "Judge",
     "LanguageModel",
     "MethodName",
     "Mixture",

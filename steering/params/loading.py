@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from steering.arms import Arm
 from steering.errors import ParamsError, nearest
 from steering.faults import readable
+from steering.params.judges import Judge
 from steering.params.models import LanguageModel, Name, Part, Source, VisionEncoder
 from steering.params.worlds import Experiment, World
 from steering.references import entries, lookup, name_faults, names_in
@@ -24,6 +25,7 @@ class Params(Part):
     sources: dict[Name, Source]
     language_models: dict[Name, LanguageModel]
     vision_encoders: dict[Name, VisionEncoder]
+    judges: dict[Name, Judge] = {}
     worlds: dict[Name, World]
     arms: dict[Name, Arm]
     experiments: dict[Name, Experiment]

@@ -180,6 +180,7 @@ class World(Part):
     the pictures, where they would not fit on the disk.
     text_tokens: text positions of a typical conversation, by which a plan estimates cost; nothing is cut to it.
     engine: how training steps are computed; engines: methods that take another.
+    judge: who grades answers to the benchmarks for which it has a prompt.
     """
 
     language_model: Name
@@ -192,6 +193,7 @@ class World(Part):
     benchmarks: dict[Name, Benchmark] = {}
     pretrain: Pretrain | None = None
     mixtures: dict[Name, Mixture] = {}
+    judge: Name | None = None
     tune: Recipe
     engine: Engine = PLAIN_ENGINE
     engines: dict[MethodName, Engine] = {}

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from steering.metrics_log import MetricsLog, TrackingError, read_metrics
 from steering.tracking.address import public, refuse_silence, without_secrets
-from steering.tracking.record import RunRecord, flat, milliseconds, score_values, step_values
+from steering.tracking.record import UNSCORED, RunRecord, flat, milliseconds, score_values, step_values
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -82,6 +82,7 @@ def upload(record: RunRecord, *, tracking_uri: str, experiment: str) -> str:
         _send_steps(client, run, record.metrics)
         _send_scores(client, run, record)
         _send_tags(client, run, record.tags())
+        _drop_reasons(client, run, record)
         for path in record.artifacts:
             _send_artifact(client, run, path)
         _finish(client, run, record)
@@ -264,6 +265,14 @@ def _send_tags(client: MlflowClient, run: Run, tags: Mapping[str, str]) -> None:
     new = [RunTag(name, value) for name, value in tags.items() if run.data.tags.get(name) != value]
     if new:
         client.log_batch(run.info.run_id, tags=new)
+
+
+def _drop_reasons(client: MlflowClient, run: Run, record: RunRecord) -> None:
+    """Take away why a benchmark had no score once it has one."""
+    kept = record.tags()
+    for name in run.data.tags:
+        if name.startswith(UNSCORED) and name not in kept:
+            client.delete_tag(run.info.run_id, name)
 
 
 def _send_artifact(client: MlflowClient, run: Run, path: Path) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 TAGS = ("world", "data", "arm", "method", "seed", "commit", "trainable_llm", "trainable_connector", "trainable_all")
+UNSCORED = "unscored."
 SIZES = ("adapter_bytes", "runtime_seconds", "peak_memory_bytes")
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """All that MLflow is shown of one run: its manifest, the lines of metrics.jsonl and its score files.
+    """All that MLflow is shown of one run: its manifest, the lines of metrics.jsonl, its scores, and what has none.
 
     artifacts: files or folders (an adapter's configuration, say); state: "finished" or "failed".
     key: run@digest(settings, inputs), by which every attempt of one training is the same run.
@@ -25,6 +26,7 @@ class RunRecord:
     manifest: Mapping[str, Any]
     metrics: Sequence[Mapping[str, Any]] = ()
     scores: Sequence[Mapping[str, Any]] = ()
+    unscored: Sequence[Mapping[str, Any]] = ()
     artifacts: Sequence[Path] = ()
     state: str = "finished"
 
@@ -40,7 +42,8 @@ class RunRecord:
         return f"{self.manifest['arm']}/seed{self.manifest['seed']}"
 
     def tags(self) -> dict[str, str]:
-        return {name: str(self.manifest[name]) for name in TAGS + SIZES if self.manifest.get(name) is not None}
+        known = {name: str(self.manifest[name]) for name in TAGS + SIZES if self.manifest.get(name) is not None}
+        return known | {UNSCORED + str(entry["benchmark"]): str(entry["unscored"]) for entry in self.unscored}
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

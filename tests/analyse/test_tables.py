@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -159,17 +158,3 @@ def test_the_best_arm_is_marked_but_never_a_guesser(table: pd.DataFrame, scores:
     best = {name: [row.arm for row in rows if row.cells[name].best] for name in metrics}
     assert best["icons-pope"] == ["lora"]
     assert all(arms and "blind" not in arms for arms in best.values())
-
-
-def test_written_tables_read_back(table: pd.DataFrame, scores: Scores, tmp_path: Path) -> None:
-    rows = tables.rows_to_read(table, tables.main_metrics(scores), arms=["none", "mores_b", "lora"])
-    tables.write(table, rows, pd.DataFrame({"arm": ["lora"], "p": ["0.5"]}), tmp_path / "new")
-    assert len(pd.read_csv(tmp_path / "new" / "table.csv")) == len(table)
-    lines = (tmp_path / "new" / "table.md").read_text().splitlines()
-    assert lines[0].startswith("| arm | trainable (LLM) | with connector | icons-pope |")
-    assert "| lora | 460,800 | 1,532,160 | **85.0 [" in lines[4]
-    assert lines[-3:] == ["| arm | p |", "| --- | ---: |", "| lora | 0.5 |"]
-
-
-def test_markdown_cells_cannot_break_the_table() -> None:
-    assert "a\\|b" in tables.to_markdown(pd.DataFrame({"x": ["a|b"]}))

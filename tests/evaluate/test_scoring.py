@@ -11,7 +11,15 @@ import pytest
 
 from steering.errors import DataError
 from steering.evaluate.benchmarks import FORMS, Example
-from steering.evaluate.scoring import FIELDS, example_of, prediction_of, read_predictions, score
+from steering.evaluate.scoring import (
+    FIELDS,
+    example_of,
+    prediction_of,
+    read_predictions,
+    score,
+    unscored,
+    without_references,
+)
 
 POPE, SCIENCEQA = FORMS["pope"], FORMS["scienceqa"]
 
@@ -122,3 +130,36 @@ def test_predictions_are_read_by_line_and_a_broken_line_is_named(tmp_path):
 def test_scoring_needs_no_torch():
     code = "import sys, steering.evaluate.scoring, steering.evaluate.benchmarks; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Sets:
+    """POPE whose questions hang together by the tens of their numbers."""
+
+    def __getattr__(self, name):
+        return getattr(POPE, name)
+
+    def cluster(self, example):
+        return str(int(example.id.split("/")[1]) // 10)
+
+
+def test_a_form_with_clusters_is_resampled_by_them_and_not_by_picture():
+    rows = predictions(["yes"] * 10 + ["no"] * 10, ["yes"] * 20)
+    found = score(Sets(), rows, resamples=200)
+    assert set(found["outcomes"]["group"]) == {"pope/0", "pope/1"}
+    assert (found["metrics"]["accuracy"]["low"], found["metrics"]["accuracy"]["high"]) == (0, 1)
+    by_picture = score(POPE, rows, resamples=200)["metrics"]["accuracy"]
+    assert by_picture["high"] - by_picture["low"] < 0.5
+
+
+def test_what_cannot_be_scored_says_of_what_and_why_and_has_no_numbers():
+    found = json.loads(json.dumps(unscored(POPE, predictions(["no"], ["no"]), "no judge")))
+    assert (found["form"], found["version"], found["metric"], found["n"]) == ("pope", POPE.version, "accuracy", 1)
+    assert found["unscored"] == "no judge"
+    assert {"metrics", "outcomes", "unparsed"}.isdisjoint(found)
+
+
+def test_one_question_without_references_leaves_the_whole_unscored():
+    rows = predictions(["no", "no"], ["no", "no"])
+    assert without_references(rows) == ""
+    rows[1]["answers"] = []
+    assert without_references(rows).startswith("1 of 2 questions have their references on the test server alone")

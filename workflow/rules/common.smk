@@ -63,6 +63,12 @@ def encoder_of(wildcards):
     return [layout.vision_encoder(name) / "manifest.json"] if PLAN.live(wildcards.world, wildcards.arm) else []
 
 
+def verdicts_of(wildcards):
+    """What the judge of a run's world said; nothing where no answers of it are judged."""
+    run = (wildcards.world, wildcards.data, wildcards.arm, wildcards.seed)
+    return [layout.outcome(*run) / "verdicts.json"] if PLAN.judged(wildcards.world) else []
+
+
 def threads_of(wildcards):
     return PARAMS.worlds[wildcards.world].threads
 

@@ -1,4 +1,4 @@
-# Prediction needs the model; scoring needs neither model nor GPU.
+# Prediction needs the model; scoring needs neither model nor GPU; a judge needs the network, so it is asked from here.
 
 OUTCOME = layout.outcome("{world}", "{data}", "{arm}", "{seed}")
 
@@ -23,10 +23,25 @@ rule predict:
         "python -m stages.predict {params.slice} --threads {threads} 2>&1 | tee {log}"
 
 
+rule judge:
+    input:
+        OUTCOME / "predictions" / "predictions.jsonl",
+    output:
+        OUTCOME / "verdicts.json",
+    log:
+        "logs/judge/{world}/{data}/{arm}/seed{seed}.log",
+    localrule: True
+    params:
+        slice=slice_of("judge"),
+    shell:
+        "python -m stages.judge {params.slice} 2>&1 | tee {log}"
+
+
 rule score:
     input:
         OUTCOME / "predictions" / "predictions.jsonl",
         asked_of,
+        verdicts_of,
     output:
         OUTCOME / "scores.json",
     log:
@@ -35,6 +50,20 @@ rule score:
         slice=slice_of("score"),
     shell:
         "python -m stages.score {params.slice} 2>&1 | tee {log}"
+
+
+rule submit:
+    input:
+        OUTCOME / "predictions" / "predictions.jsonl",
+        asked_of,
+    output:
+        OUTCOME / "submissions" / "manifest.json",
+    log:
+        "logs/submit/{world}/{data}/{arm}/seed{seed}.log",
+    params:
+        slice=slice_of("submit"),
+    shell:
+        "python -m stages.submit {params.slice} 2>&1 | tee {log}"
 
 
 rule attention:

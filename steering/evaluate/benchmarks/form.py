@@ -11,7 +11,7 @@ import string
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,15 @@ class Form(Protocol):
 
     def measure(self, name: str, outcomes: Outcomes, weights: Array) -> Array:
         """Metric *name* in 0..1 of outcomes (n,) under weights (..., n) -> (...); nan where it is undefined."""
+        ...
+
+
+@runtime_checkable
+class ClusteredForm(Protocol):
+    """A form whose questions hang together over several pictures."""
+
+    def cluster(self, example: Example) -> str:
+        """What has to be resampled whole."""
         ...
 
 

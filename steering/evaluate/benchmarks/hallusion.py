@@ -1,8 +1,8 @@
 """Hallusion and illusion: yes/no questions on pictures and on edits of them, in the HallusionBench format.
 
 File: HallusionBench.json, a list of {"category": VD or VS, "subcategory", "visual_input": "0", "1" or "2", "set_id",
-"figure_id", "question_id", "question", "gt_answer": "0" or "1", "filename": "./VS/chart/0_1.png" or null}; one split,
-test. Pictures are named without "./".
+"figure_id", "question_id", "question", "gt_answer": "0" or "1", "gt_answer_details", "filename": "./VS/chart/0_1.png"
+or null}; one split, test. Pictures are named without "./".
 No judge: yes or no is read as VLMEvalKit does (confirmed: its yorn.py), as the one of the two words that is there; both
 or none is unclear. As in the official script (confirmed: utils.py) an unclear answer counts as right where a VS
 question comes without a picture (figure 0), for not to know is right there; an answer without words is wrong
@@ -20,7 +20,7 @@ interval is an approximation. The set (cluster) holds all groups whole; resample
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,16 @@ from steering.evaluate.benchmarks.form import (
     share,
 )
 from steering.evaluate.benchmarks.mme import group_number, share_of_groups
+from steering.evaluate.judge import (
+    JudgePrompt,
+    JudgeQuestion,
+    Verdict,
+    hallusion_outcome,
+    hallusion_question,
+    read_correctness,
+    told_by,
+    unscored,
+)
 
 CATEGORIES = ("VD", "VS")
 VISUAL_INPUTS = ("0", "1", "2")
@@ -50,6 +60,7 @@ FULL_STOP = re.compile(r"\.(?!\d)")
 # VLMEvalKit hands re.UNICODE (32) to re.sub as its count, so at most this many stops go.
 FULL_STOPS_REMOVED = 32
 KEY = ("category", "subcategory", "set_id", "figure_id", "question_id")
+UNCLEAR_BARE = "unclear is right where VS has no picture; easy_pairs and hard_pairs are the official easy and hard aAcc"
 PROTOCOL = {
     "decoding": "generation",
     "judge": "none: yes/no words, as in VLMEvalKit",
@@ -77,7 +88,11 @@ def _words(answer: str) -> list[str]:
 
 
 class HallusionBench:
-    """subset: VD or VS, None for both; category: "VD/1", the category with its visual_input."""
+    """subset: VD or VS, None for both; category: "VD/1", the category with its visual_input.
+
+    answers: yes or no, then the reference in words where the file has one, which is what a judge reads. HALLUSION
+    itself reads yes and no; `judged` gives the form that goes by a judge, as the official script does.
+    """
 
     name = "hallusion"
     version = 1
@@ -93,7 +108,10 @@ class HallusionBench:
     )
     max_new_tokens = 16
     lettered = False
-    protocol: Mapping[str, str] = PROTOCOL
+    needs_judge = False
+
+    def __init__(self, values: Mapping[tuple[str, str], float] | None = None, protocol: Mapping[str, str] = PROTOCOL):
+        self.values, self.protocol = values, protocol
 
     def examples(self, root: Path, split: str, subset: str | None = None) -> list[Example]:
         check_subset(self.name, subset, CATEGORIES)
@@ -110,19 +128,48 @@ class HallusionBench:
         """What has to be resampled whole: the set, on whose figures the questions are asked."""
         return "/".join(_key(example)[:3])
 
+    def questions(self, answered: Iterable[tuple[Example, str]], prompt: JudgePrompt) -> list[JudgeQuestion]:
+        """What the judge is asked about each (example, answer); DataError for a question without a reference."""
+        return [_asked(prompt, example, answer) for example, answer in answered]
+
+    def read(self, reply: str) -> float | None:
+        return read_correctness(reply)
+
+    def judged(
+        self, answered: Iterable[tuple[Example, str]], verdicts: Mapping[str, Verdict], sha256: str
+    ) -> HallusionBench:
+        """The form that scores the (example, answer) by the verdicts of their ids; DataError where one has none.
+
+        sha256: of the prompt that the judge read.
+        """
+        pairs = list(answered)
+        if why := unscored(verdicts, [example.id for example, _ in pairs]):
+            raise DataError(f"{self.name}: {why}")
+        told = {**PROTOCOL, **told_by(verdicts), "judge prompt": f"sha256 {sha256}", "scoring": UNCLEAR_BARE}
+        values = {(example.id, answer): verdicts[example.id].value for example, answer in pairs}
+        return HallusionBench({key: value for key, value in values.items() if value is not None}, told)
+
     def outcome(self, example: Example, answer: str) -> dict[str, float]:
-        said = read_yes_no(answer)
+        """Raises DataError where a judge decides and has not decided about this answer."""
         category, subcategory, number, figure, question = _key(example)
         bare = category == "VS" and figure == NO_FIGURE
-        unclear = said is None and bool(_words(answer))
         return {
-            "correct": float(said == example.target or (bare and unclear)),
-            "parsed": float(said is not None),
-            "unclear": float(unclear),
+            **self._right(example, answer, bare=bare),
             "hard": float(example.category.endswith(f"/{HARD}")),
             "figure": 0.0 if bare else group_number(f"{category}/{subcategory}/{number}/figure/{figure}"),
             "pair": group_number(f"{category}/{subcategory}/{number}/question/{question}"),
         }
+
+    def _right(self, example: Example, answer: str, *, bare: bool) -> dict[str, float]:
+        """correct, parsed and unclear, by the judge where there is one."""
+        if self.values is None:
+            said = read_yes_no(answer)
+            unclear = said is None and bool(_words(answer))
+            right = said == example.target or (bare and unclear)
+            return {"correct": float(right), "parsed": float(said is not None), "unclear": float(unclear)}
+        if (example.id, answer) not in self.values:
+            raise DataError(f"{self.name}: {example.id}: not scored: no judge has read this answer")
+        return hallusion_outcome(self.values[example.id, answer], without_picture=bare)
 
     def measure(self, name: str, outcomes: Outcomes, weights: Array) -> Array:
         correct, hard = outcomes["correct"], outcomes["hard"]
@@ -139,6 +186,13 @@ class HallusionBench:
         if over == "pairs":
             return share_of_groups(weights, correct, outcomes["pair"], inside)
         return share(weights, correct * inside, inside)
+
+
+def _asked(prompt: JudgePrompt, example: Example, answer: str) -> JudgeQuestion:
+    if len(example.answers) < 2:
+        raise DataError(f"hallusion: {example.id}: no gt_answer_details; the judge compares with it, so predict again")
+    told = {"question": example.question, "reference": example.answers[1], "prediction": answer}
+    return hallusion_question(prompt, example.id, **told)
 
 
 def _key(example: Example) -> list[str]:
@@ -158,7 +212,7 @@ def _example(row: Any, number: int, where: str) -> Example:
         image=picture.removeprefix("./") if picture else None,
         prompt=f"{question}\n{SHORT_ANSWER}",
         target=truth,
-        answers=(truth,),
+        answers=(truth, *([row["gt_answer_details"]] if row.get("gt_answer_details") else [])),
         question=question,
         category=f"{key[0]}/{visual}",
     )

@@ -59,6 +59,7 @@ class MmVet:
     metric = "score"
     max_new_tokens = 1024
     lettered = False
+    needs_judge = True
 
     def __init__(self, grades: Mapping[tuple[str, str], float] | None = None, sets: Iterable[str] = ()):
         self.grades = grades or {}
@@ -84,16 +85,20 @@ class MmVet:
             for example, answer in answered
         ]
 
-    def judged(
-        self, answered: Iterable[tuple[Example, str]], verdicts: Mapping[str, Verdict], prompt: JudgePrompt
-    ) -> MmVet:
-        """The form that scores the (example, answer) by the verdicts of their ids; DataError where one has none."""
+    def read(self, reply: str) -> float | None:
+        return read_grade(reply)
+
+    def judged(self, answered: Iterable[tuple[Example, str]], verdicts: Mapping[str, Verdict], sha256: str) -> MmVet:
+        """The form that scores the (example, answer) by the verdicts of their ids; DataError where one has none.
+
+        sha256: of the prompt that the judge read.
+        """
         pairs = list(answered)
         if why := unscored(verdicts, [example.id for example, _ in pairs]):
             raise DataError(f"mmvet: {why}")
         grades = {(example.id, answer): verdicts[example.id].value for example, answer in pairs}
         form = MmVet({key: grade for key, grade in grades.items() if grade is not None}, _sets(pairs))
-        form.protocol = {**PROTOCOL, **told_by(verdicts), "judge prompt": f"sha256 {prompt.sha256}"}
+        form.protocol = {**PROTOCOL, **told_by(verdicts), "judge prompt": f"sha256 {sha256}"}
         return form
 
     def outcome(self, example: Example, answer: str) -> dict[str, float]:

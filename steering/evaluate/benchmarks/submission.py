@@ -1,20 +1,42 @@
 """Answers in the shape that the official servers and scripts take, from prediction records {"id", "answer", ...}.
 
 VQAv2 and VizWiz go through the EvalAI normaliser (confirmed: LLaVA's convert_vqav2_for_submission.py and
-convert_vizwiz_for_submission.py), GQA as its scorer compares it, MME as lines for calculation.py.
+convert_vizwiz_for_submission.py), GQA as its scorer compares it, MME as lines for calculation.py, MMMU as letters and
+texts for main_eval_only.py, MM-Vet as {id: answer} for its evaluator.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from steering.errors import DataError
+from steering.evaluate.benchmarks.form import Example
 from steering.evaluate.benchmarks.gqa import bare
+from steering.evaluate.benchmarks.mmmu import MMMU
 from steering.evaluate.normalise import normalise
+from steering.evaluate.scoring import example_of
 
 Predictions = Sequence[Mapping[str, Any]]
+Examples = Callable[[str], Sequence[Example]]
+TEST = "test"
+
+
+def files(form: str, predictions: Predictions, examples: Examples) -> dict[str, Any]:
+    """{file name: JSON value, or text for .txt} that *form* sends in or hands to its script; empty where it has none.
+
+    examples: of an official split of the benchmark. VQAv2 and VizWiz have a file only for answers without references.
+    """
+    blind = not any(row["answers"] for row in predictions)
+    if form == "vqav2" and blind:
+        return {"vqav2.json": vqav2(predictions, [example.id for example in examples(TEST)])}
+    if form == "vizwiz" and blind:
+        return {"vizwiz.json": vizwiz(predictions, [str(example.image) for example in examples(TEST)])}
+    if form == "mme":
+        return {f"{task}.txt": text for task, text in mme(predictions).items()}
+    shapes: dict[str, Callable[[Predictions], Any]] = {"gqa": gqa, "mmmu": mmmu, "mmvet": mmvet}
+    return {f"{form}.json": shapes[form](predictions)} if form in shapes else {}
 
 
 def vqav2(predictions: Predictions, test_ids: Iterable[str]) -> list[dict[str, Any]]:
@@ -54,6 +76,17 @@ def mme(predictions: Predictions) -> dict[str, str]:
         cells = (picture, row["question"], str(row["target"]).capitalize(), " ".join(str(row["answer"]).split()))
         lines[task].append((int(pair), int(second), "\t".join(cells) + "\n"))
     return {task: "".join(line for *_, line in sorted(found)) for task, found in sorted(lines.items())}
+
+
+def mmmu(predictions: Predictions) -> dict[str, str]:
+    """{id: letter, or text of an open answer}, empty where no letter was read (Mmmu.submission)."""
+    _by_id(predictions)
+    return MMMU.submission((example_of(row), str(row["answer"])) for row in predictions)
+
+
+def mmvet(predictions: Predictions) -> dict[str, str]:
+    """{id: answer}, as MM-Vet's evaluator reads them."""
+    return _by_id(predictions)
 
 
 def _by_id(predictions: Predictions) -> dict[str, str]:

@@ -4,6 +4,7 @@ from steering.evaluate.judge.asking import JudgeQuestion, Reader, Verdict, ask_j
 from steering.evaluate.judge.cache import Cache
 from steering.evaluate.judge.hallusion import hallusion_outcome, hallusion_question, read_correctness
 from steering.evaluate.judge.settings import JudgeError, JudgePrompt, JudgeSettings, read_prompt
+from steering.evaluate.judge.verdicts import JudgedForm, judged_by, verdicts_on
 
 __all__ = [
     "Cache",
@@ -11,13 +12,16 @@ __all__ = [
     "JudgePrompt",
     "JudgeQuestion",
     "JudgeSettings",
+    "JudgedForm",
     "Reader",
     "Verdict",
     "ask_judge",
     "hallusion_outcome",
     "hallusion_question",
+    "judged_by",
     "read_correctness",
     "read_prompt",
     "told_by",
     "unscored",
+    "verdicts_on",
 ]

@@ -118,12 +118,12 @@ def test_without_a_judge_there_is_no_score(root):
 def test_one_missing_grade_leaves_the_whole_unscored(root):
     failed = {**verdicts(1.0, 0.5), "v1_2": Verdict(None, "", "HTTP 401: the key is refused")}
     with pytest.raises(DataError, match=r"not scored: 1 of 3 answers have no verdict, first v1_2: HTTP 401"):
-        MMVET.judged(answered(root), failed, PROMPT)
+        MMVET.judged(answered(root), failed, PROMPT.sha256)
 
 
 def test_a_grade_belongs_to_the_answer_that_was_judged(root):
     pairs = answered(root)
-    form = MMVET.judged(pairs, verdicts(1.0, 0.5, 0.0), PROMPT)
+    form = MMVET.judged(pairs, verdicts(1.0, 0.5, 0.0), PROMPT.sha256)
     assert form.outcome(*pairs[1])["correct"] == 0.5
     with pytest.raises(DataError, match="not scored"):
         form.outcome(pairs[1][0], "another answer")
@@ -131,12 +131,12 @@ def test_a_grade_belongs_to_the_answer_that_was_judged(root):
 
 def test_a_grade_of_zero_is_a_score(root):
     pairs = answered(root)
-    assert MMVET.judged(pairs, verdicts(0.0, 0.0, 0.0), PROMPT).outcome(*pairs[0])["correct"] == 0
+    assert MMVET.judged(pairs, verdicts(0.0, 0.0, 0.0), PROMPT.sha256).outcome(*pairs[0])["correct"] == 0
 
 
 def test_score_is_the_mean_by_capability_and_by_capability_set(root):
     pairs = answered(root)
-    form = MMVET.judged(pairs, verdicts(1.0, 0.5, 0.0), PROMPT)
+    form = MMVET.judged(pairs, verdicts(1.0, 0.5, 0.0), PROMPT.sha256)
     found = score(form, [prediction_of(one, group=one.id, answer=said) for one, said in pairs], resamples=20)
     values = {name: metric["value"] for name, metric in found["metrics"].items()}
     assert values == {
@@ -158,7 +158,7 @@ def test_score_is_the_mean_by_capability_and_by_capability_set(root):
 
 def test_whole_weights_are_questions_that_come_more_often(root):
     pairs = answered(root)
-    form = MMVET.judged(pairs, verdicts(0.9, 0.5, 0.1), PROMPT)
+    form = MMVET.judged(pairs, verdicts(0.9, 0.5, 0.1), PROMPT.sha256)
     rows = [form.outcome(one, said) for one, said in pairs]
     outcomes = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     weights = np.array([3, 0, 2])

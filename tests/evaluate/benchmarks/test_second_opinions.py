@@ -15,7 +15,7 @@ from random import Random
 import pytest
 
 from steering.evaluate.benchmarks import hellaswag, iconqa, mmlu, mmvet, textvqa, vizwiz, vqa
-from steering.evaluate.judge import JudgePrompt, Verdict
+from steering.evaluate.judge import Verdict
 from steering.evaluate.likelihood import told
 from steering.evaluate.scoring import prediction_of, score
 
@@ -268,7 +268,7 @@ def test_mmvet_totals_by_capability_and_by_set(tmp_path):
             sums[metric] += grades[name]
             counts[metric] += 1
     pairs = [(one, "said") for one in mmvet.MMVET.examples(tmp_path, "test")]
-    form = mmvet.MMVET.judged(pairs, {name: Verdict(g) for name, g in grades.items()}, JudgePrompt("p", "0"))
+    form = mmvet.MMVET.judged(pairs, {name: Verdict(g) for name, g in grades.items()}, "0")
     found, _ = values(form, [one for one, _ in pairs], ["said"] * len(pairs))
     assert found == pytest.approx({metric: sums[metric] / counts[metric] for metric in counts})
 
