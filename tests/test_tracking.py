@@ -143,6 +143,23 @@ def test_uploading_twice_changes_nothing_and_a_changed_score_updates(database: P
     assert client.get_run(run_id).data.metrics["icons-pope.f1"] == 0.5
 
 
+def test_why_a_benchmark_has_no_score_is_a_tag_until_it_has_one(database: Path, tmp_path: Path) -> None:
+    full = record(tmp_path)
+    manifest = {**full.manifest, "run": "embedded/mix/mores_b/seed7"}
+    told = replace(full, manifest=manifest, metrics=(), artifacts=())
+    uri, tag = f"sqlite:///{database}", "unscored.mmvet"
+    without = replace(told, unscored=[{"benchmark": "mmvet", "unscored": "no judge is set"}])
+    run = upload(without, tracking_uri=uri, experiment="table")
+    assert tags(database, run)[tag] == "no judge is set"
+    assert upload(told, tracking_uri=uri, experiment="table") == run
+    assert tag not in tags(database, run)
+
+
+def tags(database: Path, run: str) -> dict[str, str]:
+    with sqlite3.connect(database) as opened:
+        return dict(opened.execute("select key, value from tags where run_uuid = ?", [run]))
+
+
 def test_a_failed_run_is_shown_as_failed_and_other_settings_are_another_run(database: Path, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 

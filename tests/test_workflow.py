@@ -153,6 +153,14 @@ def test_a_wrong_params_file_ends_with_all_faults_and_code_2(example):
     ]
 
 
+def test_submission_files_are_made_for_who_asks_for_them_and_for_no_report(example):
+    path = "results/runs/small/mix/low/seed0/submissions/manifest.json"
+    asked = jobs(snakemake(example, "--dry-run", path))
+    assert (asked["submit"], asked["predict"]) == (1, 1)
+    assert {"score", "report"}.isdisjoint(asked)
+    assert "submit" not in jobs(snakemake(example, "--dry-run"))
+
+
 def test_an_unknown_experiment_fails_by_name(example):
     answer = snakemake(example, "--dry-run", "tabel")
     assert answer.returncode == 1

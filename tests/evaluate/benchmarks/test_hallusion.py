@@ -13,6 +13,7 @@ import pytest
 from steering.errors import DataError
 from steering.evaluate.benchmarks.hallusion import HALLUSION, read_yes_no
 from steering.evaluate.benchmarks.mme import group_number
+from steering.evaluate.judge import JudgePrompt, Verdict
 
 GOLDEN = {
     "Yes": "yes",
@@ -198,3 +199,57 @@ def test_a_weight_of_a_set_is_a_repetition_of_it(tmp_path):
     for name in HALLUSION.metrics:
         by_weight = HALLUSION.measure(name, outcomes, np.stack([weights, weights]))
         assert by_weight == pytest.approx(np.full(2, HALLUSION.measure(name, repeated, np.ones(len(copies)))))
+
+
+TEACHER = JudgePrompt("Q:{question} R:{reference} P:{prediction}", "abc")
+
+
+def judged(rows, root, values):
+    examples = HALLUSION.examples(write(root, rows), "test")
+    pairs = [(one, f"answer {n}") for n, one in enumerate(examples)]
+    verdicts = {
+        one.id: Verdict(value, "", "", "gpt", "2026-01-02") for (one, _), value in zip(pairs, values, strict=True)
+    }
+    return pairs, HALLUSION.judged(pairs, verdicts, TEACHER.sha256)
+
+
+def test_a_judge_is_shown_the_question_the_reference_in_words_and_the_answer(tmp_path):
+    (one,) = HALLUSION.examples(write(tmp_path, [row() | {"gt_answer_details": "It is so."}]), "test")
+    assert one.answers == ("yes", "It is so.")
+    (asked,) = HALLUSION.questions([(one, "Perhaps")], TEACHER)
+    assert asked.prompt == "Q:Is it so? R:It is so. P:Perhaps"
+    (bare,) = HALLUSION.examples(write(tmp_path, [row()]), "test")
+    with pytest.raises(DataError, match="0/VD/chart/0/0/0: no gt_answer_details"):
+        HALLUSION.questions([(bare, "Perhaps")], TEACHER)
+
+
+def test_a_judges_verdicts_agree_with_a_second_count(tmp_path):
+    rows, _ = random_rows()
+    chance = random.Random(1)
+    values = [chance.choice([0.0, *[1.0] * 8, 2.0]) for _ in rows]
+    pairs, form = judged(rows, tmp_path, values)
+    groups = defaultdict(lambda: defaultdict(list))
+    for n, (one, value) in enumerate(zip(rows, values, strict=True)):
+        right = value == 1 or (value == 2 and one["filename"] is None)
+        place = (one["category"], one["subcategory"], one["set_id"])
+        hard = one["visual_input"] == "2"
+        for name, key in (("aAcc", n), ("qAcc", (*place, one["question_id"]))):
+            groups[name][key].append(right)
+        groups["hard_pairs" if hard else "easy_pairs"][*place, one["question_id"]].append(right)
+        groups["hard_questions" if hard else "easy_questions"][n].append(right)
+        if one["filename"] is not None:
+            groups["fAcc"][*place, one["figure_id"]].append(right)
+    found = [form.outcome(one, said) for one, said in pairs]
+    outcomes = {name: np.array([entry[name] for entry in found]) for name in found[0]}
+    measured = {name: float(form.measure(name, outcomes, np.ones(len(rows)))) for name in form.metrics}
+    assert measured == pytest.approx({name: np.mean([all(own) for own in of.values()]) for name, of in groups.items()})
+    assert form.protocol["judge"] == "gpt"
+    assert HALLUSION.protocol["judge"].startswith("none")
+
+
+def test_a_verdict_belongs_to_its_answer_and_a_missing_one_is_no_score(tmp_path):
+    pairs, form = judged([row(), row(question="1")], tmp_path, [1.0, 0.0])
+    with pytest.raises(DataError, match="no judge has read this answer"):
+        form.outcome(pairs[0][0], "another answer")
+    with pytest.raises(DataError, match="1 of 2 answers have no verdict"):
+        judged([row(), row(question="1")], tmp_path, [1.0, None])
