@@ -151,15 +151,17 @@ class Plan:
     def judged(self, world: str) -> list[str]:
         """The benchmarks whose answers the world's judge has a prompt for."""
         chosen = self.world(world)
-        prompts = self.params.judges[chosen.judge].prompts if chosen.judge else {}
+        prompts = set(self.params.judges[chosen.judge].prompts) if chosen.judge else set()
         return [name for name, benchmark in chosen.benchmarks.items() if benchmark.form in prompts]
 
     def judge(self, world: str, data: str, arm: str, seed: int) -> Slice:
-        chosen, names = self.world(world), self.judged(world)
-        told = {"name": chosen.judge, **self._dump(self.params.judges[chosen.judge or ""])}
-        told["prompts"] = {name: told["prompts"][chosen.benchmarks[name].form] for name in names}
-        forms = {name: chosen.benchmarks[name].form for name in names}
-        return {**self._run(world, data, arm, seed), "judge": told, "forms": forms}
+        """Of a world that has a judge, what it is asked about which benchmarks; the prompts are theirs."""
+        chosen = self.world(world)
+        told = self._dump(self.params.judges[str(chosen.judge)])
+        forms = {name: chosen.benchmarks[name].form for name in self.judged(world)}
+        prompts = {name: told["prompts"][form] for name, form in forms.items()}
+        judge = {**told, "name": chosen.judge, "prompts": prompts}
+        return {**self._run(world, data, arm, seed), "judge": judge, "forms": forms}
 
     def score(self, world: str, data: str, arm: str, seed: int) -> Slice:
         benchmarks = {name: self._benchmark(b) for name, b in self.world(world).benchmarks.items()}

@@ -2,9 +2,9 @@
 
 Files: JSON lines {"question_id", "image", "text", "label"}; of POPE <split>/{random,popular,adversarial}.json, of
 COCO_POPE the official coco_pope_{random,popular,adversarial}.json, in which random comes in two sizes.
-Reading an answer (confirmed: LLaVA's eval_pope.py, which is POPE's; on the stripped answer): the first sentence, commas
-removed; no if one of its words is No, not or no, else yes; words are parted by spaces alone. It departs from them in
-one place: a first sentence without words counts as unparsed and wrong, where they read yes. yes_ratio is of the
+Reading an answer (confirmed: POPE's evaluate.py and LLaVA's eval_pope.py; on the stripped answer): the first sentence,
+commas removed; no if one of its words is No, not or no, else yes; words are parted by spaces alone. It departs from
+them in one place: a first sentence without words counts as unparsed and wrong, where they read yes. yes_ratio is of the
 predictions.
 """
 
