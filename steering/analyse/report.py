@@ -132,6 +132,7 @@ def draw(report: ReportInput) -> Figures:
 def _charts(report: ReportInput, table: pd.DataFrame, differences: pd.DataFrame) -> Iterable[tuple[str, Any]]:
     arms = report.arms
     main = tables.main_rows(table, tables.main_metrics(report.scores))
+    main = tables.in_shares(main, tables.tops(report.scores))
     means = tables.means(report.scores, manifests=report.manifests).dropna(subset=["trainable_llm"])
     curves, lmar, share = _curves(report), _lmar(report), _share(report)
     if len(differences):

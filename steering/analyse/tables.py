@@ -20,6 +20,7 @@ from steering.analyse import statistics
 from steering.analyse.unscored import NO_GUESSER, NOT_SCORED
 from steering.errors import DataError
 from steering.evaluate.benchmarks import FORMS
+from steering.evaluate.benchmarks.form import PointsForm
 
 Score = Mapping[str, Any]
 COLUMNS = ["world", "experiment", "arm", "seed", "benchmark", "metric", "value", "low", "high", "n"]
@@ -108,6 +109,7 @@ def verdict(low: float, high: float, p_holm: float) -> str:
 def means(scores: Sequence[Score], *, manifests: Sequence[Mapping[str, Any]] = ()) -> pd.DataFrame:
     """The mean of the main metrics over all benchmarks per arm: arm, trainable_llm, trainable_all, value, low, high.
 
+    A metric that goes beyond 1 (MME's sums) counts as the share of the most that it can be.
     Groups (pictures) that several benchmarks share are resampled together. An arm that lacks a benchmark is left out:
     its mean would be of something else.
     """
@@ -126,6 +128,18 @@ def means(scores: Sequence[Score], *, manifests: Sequence[Mapping[str, Any]] = (
 def main_metrics(scores: Sequence[Score]) -> dict[str, str]:
     """{benchmark: the metric that goes into the table}, in the order of *scores*."""
     return {score["benchmark"]: score["metric"] for score in scores}
+
+
+def tops(scores: Sequence[Score]) -> dict[str, float]:
+    """{benchmark: the most that its main metric can be}, 1 for all but sums."""
+    forms = {score["benchmark"]: (FORMS[score["form"]], score["metric"]) for score in scores}
+    return {name: form.top(metric) if isinstance(form, PointsForm) else 1.0 for name, (form, metric) in forms.items()}
+
+
+def in_shares(rows: pd.DataFrame, tops: Mapping[str, float]) -> pd.DataFrame:
+    """*rows* with value, low and high as shares of the most that the benchmark's metric can be."""
+    columns = ["value", "low", "high"]
+    return rows.assign(**{name: rows[name] / rows["benchmark"].map(dict(tops)) for name in columns})
 
 
 def main_rows(table: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
@@ -214,11 +228,13 @@ def _mean_interval(seeds: Sequence[Sequence[Score]]) -> statistics.Interval:
 
 def _mean_statistic(scores: Sequence[Score]) -> statistics.Statistic:
     parts = [_statistic(score, score["metric"]) for score in scores]
+    highest = tops(scores)
+    most = [highest[score["benchmark"]] for score in scores]
     ends = np.cumsum([len(score["outcomes"]["id"]) for score in scores])[:-1]
 
     def mean(weights: np.ndarray) -> np.ndarray:
         slices = np.split(weights, ends, axis=-1)
-        return np.mean([part(own) for part, own in zip(parts, slices, strict=True)], axis=0)
+        return np.mean([part(own) / top for part, own, top in zip(parts, slices, most, strict=True)], axis=0)
 
     return mean
 

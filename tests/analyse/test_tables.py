@@ -12,6 +12,7 @@ import pytest
 
 from steering.analyse import tables
 from steering.errors import DataError
+from steering.evaluate.benchmarks.mme import PERCEPTION
 
 Scores = list[dict[str, Any]]
 
@@ -158,3 +159,36 @@ def test_the_best_arm_is_marked_but_never_a_guesser(table: pd.DataFrame, scores:
     best = {name: [row.arm for row in rows if row.cells[name].best] for name in metrics}
     assert best["icons-pope"] == ["lora"]
     assert all(arms and "blind" not in arms for arms in best.values())
+
+
+def summed(score: dict[str, Any], tasks: tuple[str, ...] = PERCEPTION) -> dict[str, Any]:
+    """A score of MME's perception over the questions of *score*, three quarters of them right."""
+    n = len(score["outcomes"]["id"]) // (2 * len(tasks)) * 2 * len(tasks)
+    outcomes = {
+        "id": [str(at) for at in range(n)],
+        "group": [str(at // 2) for at in range(n)],
+        "correct": [float(at % 4 != 1) for at in range(n)],
+        "parsed": [1.0] * n,
+        "task": [float(at // 2 % len(tasks)) for at in range(n)],
+        "pair": [float(at // 2) for at in range(n)],
+    }
+    metrics = {"perception": {"value": 1.0, "low": 1.0, "high": 1.0}}
+    about = {"benchmark": "mme", "form": "mme", "metric": "perception", "metrics": metrics, "baselines": {}}
+    return {**score, **about, "n": n, "outcomes": outcomes}
+
+
+def test_a_sum_of_points_counts_in_a_mean_as_a_share_of_the_most_it_can_be(scores: Scores) -> None:
+    plain = [score for score in scores if score["benchmark"] == "icons-pope" and score["seed"] == 0]
+    both = [*plain, *(summed(score) for score in plain)]
+    assert tables.tops(both) == {"icons-pope": 1.0, "mme": 20.0}
+    alone = tables.means([summed(plain[0])]).iloc[0].value
+    assert 0 < alone < 1
+    for arm in {score["arm"] for score in plain}:
+        pope = one(tables.means(plain), arm=arm).value
+        assert one(tables.means(both), arm=arm).value == pytest.approx((pope + alone) / 2)
+
+
+def test_rows_in_shares_divide_value_and_interval_by_the_most() -> None:
+    rows = pd.DataFrame({"benchmark": ["mme", "pope"], "value": [15.0, 0.5], "low": [10.0, 0.4], "high": [20.0, 0.6]})
+    found = tables.in_shares(rows, {"mme": 20.0, "pope": 1.0})
+    assert found[["value", "low", "high"]].to_numpy().tolist() == [[0.75, 0.5, 1.0], [0.5, 0.4, 0.6]]

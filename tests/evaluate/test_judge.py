@@ -357,6 +357,22 @@ def test_a_line_that_a_kill_cut_short_is_asked_anew_and_the_rest_is_kept(endpoin
     assert len(endpoint.requests) == 4
 
 
+def test_two_jobs_may_keep_replies_in_one_file(tmp_path):
+    path = tmp_path / "judge.jsonl"
+    caches = [Cache(path), Cache(path)]
+
+    def keep(which):
+        for n in range(50):
+            caches[which].append(dict.fromkeys(RECORD, "x") | {"key": f"{which}/{n}", "reply": "y" * 5000})
+
+    threads = [threading.Thread(target=keep, args=[which]) for which in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Cache(path).records.keys() == {f"{which}/{n}" for which in (0, 1) for n in range(50)}
+
+
 KILLED = """
 import os, sys
 from steering.evaluate.judge import JudgeQuestion, JudgeSettings, ask_judge

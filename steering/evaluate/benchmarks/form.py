@@ -93,6 +93,15 @@ class ClusteredForm(Protocol):
         ...
 
 
+@runtime_checkable
+class PointsForm(Protocol):
+    """A form with metrics that go beyond 1, as sums do."""
+
+    def top(self, metric: str) -> float:
+        """The most that *metric* can be."""
+        ...
+
+
 def share(weights: Array, part: Array, whole: Array | None = None) -> Array:
     """Weight (..., n) on *part* (n,) over weight on *whole* (n,), all questions by default -> (...); nan for 0 / 0."""
     total = weights.sum(axis=-1) if whole is None else weights @ whole

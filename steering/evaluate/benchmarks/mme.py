@@ -113,6 +113,10 @@ class Mme:
             "pair": group_number(example.id.rpartition("/")[0]),
         }
 
+    def top(self, metric: str) -> float:
+        """2 for a task's score, as much for each task of a sum, else 1."""
+        return 2.0 * len(SUMS[metric]) if metric in SUMS else 2.0 if metric.startswith("score_") else 1.0
+
     def measure(self, name: str, outcomes: Outcomes, weights: Array) -> Array:
         if name in SUMS:
             return np.sum([self.measure(f"score_{task}", outcomes, weights) for task in SUMS[name]], axis=0)

@@ -154,3 +154,10 @@ def test_pairs_survive_the_way_through_a_score_file(tmp_path):
     assert found["metrics"]["cognition"]["value"] == pytest.approx(4 * 1.25)
     again = {name: np.array(found["outcomes"][name]) for name in ("correct", "task", "pair")}
     assert MME.measure("perception", again, np.ones(len(rows))) == pytest.approx(10 * 1.25)
+
+
+def test_the_most_of_each_metric_is_what_right_answers_reach(tmp_path):
+    examples = MME.examples(write(tmp_path), "test")
+    outcomes = columns(examples, [one.target for one in examples])
+    for name in MME.metrics:
+        assert MME.measure(name, outcomes, np.ones(len(examples))) == pytest.approx(MME.top(name))
