@@ -10,8 +10,8 @@ everywhere. aAcc: questions; fAcc: figures with all right, VS figure 0 left out;
 figures of its set) with all right; easy is visual_input 0 and 1, hard is 2, each by pairs (the official script's) and
 by questions. Over the whole file these divide by 1,129, 346, 455, 455 and 430 pairs, 625 and 504 questions; the
 authors' table is of 455 and 430. Its commits of 2023 call figure 0 easy and the others hard, which moves VS questions
-with an original picture (170) from easy to hard; here, as in ports of its last version,
-visual_input tells, which alone fits the authors' table.
+with an original picture (170) from easy to hard; here, as in ports of its last version, visual_input tells, by which
+the authors' table makes sense: by figure most models would be better on edited pictures than on original ones.
 
 Groups under weights: outcomes tell figure and pair by numbers, and a group weighs the mean of its questions' weights
 (see mme.share_of_groups). A figure is one picture, but a pair goes over several: where pictures are resampled, its
