@@ -140,7 +140,7 @@ def test_a_value_out_of_range_names_the_range(faults, change, told):
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        ("kind: https", "kind https is unknown; allowed: pypi, http, hub"),
+        ("kind: https", "kind https is unknown; allowed: pypi, http, hub, manual"),
         (
             "kind: hub, repo: a/b, revision: main, files: [x], licence: l, attribution: a",
             "sources.wheel.revision: found 'main'",

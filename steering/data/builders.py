@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steering.data.converters import CONVERTERS
 from steering.data.embedded import BUILDERS
+from steering.data.evaluation import EVALUATION
 
-ALL = {**BUILDERS, **CONVERTERS}
+ALL = {**BUILDERS, **CONVERTERS, **EVALUATION}
 """name -> build(sources: name -> file or folder, out, settings) -> facts for the manifest."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from steering.data.sources import Source, kind_of, label
+from steering.data.sources.manual import by_hand
 from steering.data.sources.promises import stated
 
 State = Literal["here", "missing", "damaged"]
@@ -22,7 +23,7 @@ COLUMNS = ("source", "kind", "licence", "size", "checksum", "state")
 class Row:
     """One source; `bytes` is its length as stated or as found, None where neither is known.
 
-    `begun_bytes`: what an interrupted fetch has left. `fault`: why it is damaged.
+    `begun_bytes`: what an interrupted fetch has left. `fault`: why it is damaged. `by_hand`: what a person is to do.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Row:
     state: State
     fault: str | None = None
     begun_bytes: int = 0
+    by_hand: str | None = None
 
 
 def rows(sources: Mapping[str, Source], downloads: Path, *, read: bool = False) -> list[Row]:
@@ -60,13 +62,14 @@ def totals(rows: Iterable[Row]) -> dict[str, Any]:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """The rows in columns, then the totals in GB (10^9 bytes), then why anything is damaged."""
+    """The rows in columns, then the totals in GB (10^9 bytes), why anything is damaged, what to fetch by hand."""
     rows = list(rows)
     lines = [COLUMNS, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     faults = [f"{row.name}: {row.fault}" for row in rows if row.fault]
-    return "\n".join([*text, "", _sum_line(totals(rows)), *faults])
+    wanted = [f"{row.name}: {row.by_hand}" for row in rows if row.by_hand]
+    return "\n".join([*text, "", _sum_line(totals(rows)), *faults, *wanted])
 
 
 def as_json(rows: Iterable[Row]) -> dict[str, Any]:
@@ -82,6 +85,7 @@ def _row(name: str, source: Source, folder: Path, *, read: bool) -> Row:
     sizes = [promise.path.stat().st_size if promise in there else promise.bytes for promise in promises]
     known = None if not sizes or None in sizes else sum(size or 0 for size in sizes)
     origins = {promise.origin for promise in promises}
+    whole = bool(promises) and len(there) == len(promises)
     return Row(
         name=name,
         kind=str(source["kind"]),
@@ -90,9 +94,10 @@ def _row(name: str, source: Source, folder: Path, *, read: bool) -> Row:
         attribution=str(source.get("attribution", "?")),
         bytes=source.get("bytes") or known,
         checksum=origins.pop() if origins else ("known" if stated(source) or source["kind"] == "hub" else "none"),
-        state="damaged" if faults else "here" if promises and len(there) == len(promises) else "missing",
+        state="damaged" if faults else "here" if whole else "missing",
         fault="; ".join(faults) or None,
         begun_bytes=_begun_bytes(folder),
+        by_hand=by_hand(source, folder) if source["kind"] == "manual" and (faults or not whole) else None,
     )
 
 

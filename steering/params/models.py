@@ -68,7 +68,23 @@ class HubSource(Part):
     attribution: str
 
 
-Source = Annotated[PypiSource | HttpSource | HubSource, Field(discriminator="kind")]
+class ManualSource(Part):
+    """A file, or a folder of files, that a person puts into downloads/NAME by hand; url: where it is to be had.
+
+    file: the name it is put there under.  Without a checksum that of the first time is recorded and held to.
+    """
+
+    kind: Literal["manual"]
+    url: Address
+    file: str
+    sha256: Sha256 | None = Field(None, exclude_if=absent)
+    md5: Md5 | None = Field(None, exclude_if=absent)
+    bytes: int | None = Field(None, ge=0, exclude_if=absent)
+    licence: str
+    attribution: str
+
+
+Source = Annotated[PypiSource | HttpSource | HubSource | ManualSource, Field(discriminator="kind")]
 """Something fetched once, checked, and named where it is used."""
 
 

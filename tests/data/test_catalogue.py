@@ -115,5 +115,5 @@ def test_no_sources_are_a_table_too(tmp_path):
 
 
 def test_an_unknown_kind_is_told(tmp_path):
-    with pytest.raises(SourceError, match="kind ftp: unknown; allowed: pypi, http, hub"):
+    with pytest.raises(SourceError, match="kind ftp: unknown; allowed: pypi, http, hub, manual"):
         rows({"it": {"kind": "ftp"}}, tmp_path)

@@ -115,7 +115,9 @@ def test_a_full_disk_is_named(source, tmp_path, monkeypatch):
 
 
 def test_an_unknown_kind_names_the_allowed_ones(source, tmp_path):
-    with pytest.raises(SourceError, match=r"kind pypii: unknown; allowed: pypi, http, hub \(did you mean pypi\?\)"):
+    with pytest.raises(
+        SourceError, match=r"kind pypii: unknown; allowed: pypi, http, hub, manual \(did you mean pypi\?\)"
+    ):
         fetch({**source, "kind": "pypii"}, tmp_path)
 
 

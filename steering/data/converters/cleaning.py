@@ -36,7 +36,7 @@ def clean(row: Any, number: int) -> Cleaned:
     """The conversation of *row*, the *number*-th of its file (from 0), and the repairs it took; raises Unusable."""
     messages = _messages(row)
     repairs = [] if row.get("id") is not None else [NO_ID]
-    image = _picture_name(row.get("image"))
+    image = picture_name(row.get("image"))
     identifier = _encodable(f"row{number}" if repairs else str(row["id"]), repairs)
     said = [(role, _encodable(text, repairs)) for role, text in messages]
     said = _without_placeholders(said, image, repairs)
@@ -57,7 +57,7 @@ def _is_message(message: Any) -> bool:
     return isinstance(message, dict) and all(isinstance(message.get(key), str) for key in ("from", "value"))
 
 
-def _picture_name(image: Any) -> str | None:
+def picture_name(image: Any) -> str | None:
     """*image*, a plain relative path, or None; raises Unusable for what could lead out of a folder."""
     if image is None:
         return None

@@ -12,7 +12,7 @@ from typing import Any
 
 from steering.data.converters.conversion import convert
 from steering.data.converters.pictures import Place
-from steering.data.converters.raw import asked, check_records, read_json, training_problems
+from steering.data.converters.raw import asked, check_records, problems_of, read_json
 from steering.data.converters.settings import check_sources, read_settings
 
 SOURCES = ("iconqa_data",)
@@ -44,7 +44,7 @@ def _convert(
 
 def _rows(path: Path, kind: str) -> Iterator[dict[str, Any]]:
     problems, splits = (read_json(path, [top + name for top in TOPS]) for name in ("problems.json", "pid_splits.json"))
-    found = training_problems(problems, splits, where=str(path), takes=FIELDS)
+    found = problems_of("train", problems, splits, where=str(path), takes=FIELDS)
     wanted = [(pid, problem) for pid, problem in found if problem["ques_type"] == kind]
     if kind == "choose_txt":
         check_records(wanted, where=str(path), takes=(("choices", list),))

@@ -9,8 +9,8 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -37,6 +37,8 @@ class Store(Protocol):
 
     def read(self, name: str) -> bytes: ...
 
+    def names(self) -> Iterable[str]: ...
+
 
 class Folder:
     """The files below a folder."""
@@ -52,6 +54,9 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         return (self.root / name).read_bytes()
+
+    def names(self) -> list[str]:
+        return sorted(path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file())
 
 
 class Zip:
@@ -75,9 +80,14 @@ class Zip:
                 f"{self.path}: {name}: damaged ({fault}); remove the archive and fetch it again"
             ) from fault
 
+    def names(self) -> list[str]:
+        return [name for name in self._archive.NameToInfo if not name.endswith("/")]
 
-def open_store(path: Path) -> Store:
-    """*path*, a folder or a zip archive, as a store; SourceError where it is neither."""
+
+def open_store(path: Path | Store) -> Store:
+    """*path*, a folder or a zip archive, as a store; SourceError where it is neither. A store is one already."""
+    if not isinstance(path, Path):
+        return path
     return Folder(path) if path.is_dir() else Zip(path)
 
 
@@ -102,10 +112,20 @@ class Place:
         return [stem + suffix for ending in self.suffixes for suffix in (ending, ending.upper())]
 
 
+@dataclass(frozen=True)
+class Listed(Place):
+    """A place whose pictures lie where a list says; lies: picture name -> member of the source."""
+
+    lies: Mapping[str, str] = field(default_factory=dict)
+
+    def members(self, name: str) -> list[str]:
+        return [self.lies[name]] if name in self.lies else []
+
+
 class Pictures:
     """The pictures of a data set, by the names in its conversations."""
 
-    def __init__(self, places: Sequence[Place], sources: Mapping[str, Path]):
+    def __init__(self, places: Sequence[Place], sources: Mapping[str, Path | Store]):
         self.places = places
         self._stores = {place.source: open_store(sources[place.source]) for place in places}
 

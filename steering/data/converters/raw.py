@@ -10,12 +10,17 @@ from typing import Any
 from steering.data.converters.pictures import open_store
 from steering.errors import DataError
 
+PLAIN = (".json", ".jsonl")
 Field = tuple[str, type | tuple[type, ...]]
 
 
 def read_json(path: Path, members: Sequence[str] = ()) -> Any:
     """The JSON in *path*, or in the first of *members* that the folder or zip *path* holds; raises DataError."""
-    where, content = _content(path, members)
+    return parse_json(*read_file(path, members))
+
+
+def parse_json(where: str, content: bytes) -> Any:
+    """The JSON that *content* spells; raises DataError with *where*."""
     try:
         return json.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as fault:
@@ -24,8 +29,9 @@ def read_json(path: Path, members: Sequence[str] = ()) -> Any:
         raise DataError(f"{where}: line {fault.lineno}: broken JSON: {fault.msg}") from None
 
 
-def _content(path: Path, members: Sequence[str]) -> tuple[str, bytes]:
-    if path.is_file() and path.suffix == ".json":
+def read_file(path: Path, members: Sequence[str]) -> tuple[str, bytes]:
+    """Where it is and its bytes: *path* itself, or the first of *members* in the folder or zip *path*."""
+    if path.is_file() and path.suffix in PLAIN:
         return str(path), path.read_bytes()
     store = open_store(path)
     for member in members:
@@ -34,18 +40,16 @@ def _content(path: Path, members: Sequence[str]) -> tuple[str, bytes]:
     raise DataError(f"{path}: holds none of {', '.join(members) or 'the files looked for'}; it is another download")
 
 
-def training_problems(problems: Any, splits: Any, *, where: str, takes: Sequence[Field]) -> Iterator[tuple[str, Any]]:
-    """(pid, problem) of the split train, in the order of pid_splits.json; ScienceQA and IconQA share this shape.
+def problems_of(
+    split: str, problems: Any, splits: Any, *, where: str, takes: Sequence[Field]
+) -> Iterator[tuple[str, Any]]:
+    """(pid, problem) of *split*, in the order of pid_splits.json; ScienceQA and IconQA share this shape.
 
     takes: (field, type) that each problem must have. Raises DataError that counts all faults and names ten.
     """
-    if (
-        not isinstance(problems, Mapping)
-        or not isinstance(splits, Mapping)
-        or not isinstance(splits.get("train"), list)
-    ):
-        raise DataError(f"{where}: takes problems.json {{pid: problem}} and pid_splits.json with the split train")
-    pids = [str(pid) for pid in splits["train"]]
+    if not isinstance(problems, Mapping) or not isinstance(splits, Mapping) or not isinstance(splits.get(split), list):
+        raise DataError(f"{where}: takes problems.json {{pid: problem}} and pid_splits.json with the split {split}")
+    pids = [str(pid) for pid in splits[split]]
     check_records(((pid, problems.get(pid)) for pid in pids), where=where, takes=takes)
     return ((pid, problems[pid]) for pid in pids)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from steering.data.converters.conversion import convert
 from steering.data.converters.pictures import Place
-from steering.data.converters.raw import asked, read_json, training_problems
+from steering.data.converters.raw import asked, problems_of, read_json
 from steering.data.converters.settings import check_sources, read_settings
 from steering.errors import DataError
 
@@ -33,7 +33,7 @@ def _rows(sources: Mapping[str, Path]) -> Iterator[dict[str, Any]]:
     path = sources["scienceqa_problems"]
     problems = read_json(path, ("problems.json",))
     splits = read_json(sources["scienceqa_splits"], ("pid_splits.json",))
-    for pid, problem in training_problems(problems, splits, where=str(path), takes=FIELDS):
+    for pid, problem in problems_of("train", problems, splits, where=str(path), takes=FIELDS):
         image = f"images/train/{pid}/{problem['image']}" if problem.get("image") else None
         yield asked(pid, image, question(problem), _letter(problem, f"{path}: {pid}"))
 

