@@ -92,7 +92,7 @@ def _row(name: str, source: Source, folder: Path, *, read: bool) -> Row:
         of=label(source),
         licence=str(source.get("licence", "?")),
         attribution=str(source.get("attribution", "?")),
-        bytes=source.get("bytes") or known,
+        bytes=source.get("bytes") or known or source.get("about_bytes"),
         checksum=origins.pop() if origins else ("known" if stated(source) or source["kind"] == "hub" else "none"),
         state="damaged" if faults else "here" if whole else "missing",
         fault="; ".join(faults) or None,

@@ -40,7 +40,8 @@ class PypiSource(Part):
 class HttpSource(Part):
     """One file behind an address; without a checksum that of the first fetch is recorded and held to.
 
-    bytes: its size where known.  file: the name to keep, for addresses that tell none.  parts: parallel transfers.
+    bytes: its size where known; about_bytes: roughly, for a list before the fetch.  file: the name to keep, for
+    addresses that tell none.  parts: parallel transfers.
     """
 
     kind: Literal["http"]
@@ -48,6 +49,7 @@ class HttpSource(Part):
     sha256: Sha256 | None = Field(None, exclude_if=absent)
     md5: Md5 | None = Field(None, exclude_if=absent)
     bytes: int | None = Field(None, ge=0, exclude_if=absent)
+    about_bytes: int | None = Field(None, ge=0, exclude_if=absent)
     file: str | None = Field(None, exclude_if=absent)
     mirrors: list[Address] = Field([], exclude_if=nothing)
     parts: int | None = Field(None, ge=1, le=16, exclude_if=absent)
@@ -80,6 +82,7 @@ class ManualSource(Part):
     sha256: Sha256 | None = Field(None, exclude_if=absent)
     md5: Md5 | None = Field(None, exclude_if=absent)
     bytes: int | None = Field(None, ge=0, exclude_if=absent)
+    about_bytes: int | None = Field(None, ge=0, exclude_if=absent)
     licence: str
     attribution: str
 

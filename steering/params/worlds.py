@@ -31,24 +31,38 @@ FormName = Literal[
     "mmlu",
     "mmlu_likelihood",
 ]
+BuilderName = Literal[
+    "icons",
+    "easy_vqa",
+    "countries",
+    "lcs558k",
+    "llava665k",
+    "visionflan",
+    "scienceqa",
+    "vizwiz",
+    "iconqa_txt",
+    "iconqa_blank",
+    "vqav2_eval",
+    "gqa_eval",
+    "textvqa_eval",
+    "vizwiz_eval",
+    "scienceqa_eval",
+    "iconqa_eval",
+    "pope_eval",
+    "mmvet_eval",
+    "mmmu_eval",
+    "hallusion_eval",
+    "mme_eval",
+    "hellaswag_eval",
+    "mmlu_eval",
+]
 MethodName = Literal["none", "full", "lora", "adapter", "oft", "ia3", "mores", "mrt", "loreft"]
 
 
 class Dataset(Part):
     """A data set and the builder that writes its official files from sources."""
 
-    builder: Literal[
-        "icons",
-        "easy_vqa",
-        "countries",
-        "lcs558k",
-        "llava665k",
-        "visionflan",
-        "scienceqa",
-        "vizwiz",
-        "iconqa_txt",
-        "iconqa_blank",
-    ]
+    builder: BuilderName
     sources: list[Name]
     settings: dict[str, int | float | str] = {}
 

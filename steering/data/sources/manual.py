@@ -1,7 +1,7 @@
 """Files that a person fetches by hand: {"kind": "manual", "url", "file", "sha256" or "md5"?, "bytes"?}.
 
-url: the page to fetch from; file: the name under which the file, or a folder of files, is put into FOLDER. It is held to
-the checksum that is stated, else to what it was when it was first found there (see `promises`).
+url: the page to fetch from; file: the name under which the file, or a folder of files, is put into FOLDER. It is held
+to the checksum that is stated, else to what it was when it was first found there (see `promises`).
 """
 
 from __future__ import annotations
