@@ -45,6 +45,8 @@ LIGHT = [
     "steering.data.sources",
     "steering.data.catalogue",
     "steering.data.converters",
+    "steering.data.evaluation",
+    "steering.data.builders",
     "steering.data.shards",
     "steering.data.conversations",
     "steering.data.embedded",

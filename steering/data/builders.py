@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from steering.data.converters import CONVERTERS
+from steering.data.converters import CONVERTERS, Converter
 from steering.data.embedded import BUILDERS
 from steering.data.evaluation import EVALUATION
 
-ALL = {**BUILDERS, **CONVERTERS, **EVALUATION}
+ALL: dict[str, Converter] = {**BUILDERS, **CONVERTERS, **EVALUATION}
 """name -> build(sources: name -> file or folder, out, settings) -> facts for the manifest."""

@@ -129,8 +129,8 @@ def _usable(questions: Iterable[Question], pictures: Pictures, ledger: Ledger) -
             continue
         for kind in repairs:
             ledger.repair(kind, _where(question))
-    for place, fault in broken.items():
-        _drop(units.pop(place), fault, ledger)
+    for place, kind in broken.items():
+        _drop(units.pop(place), kind, ledger)
     return units
 
 

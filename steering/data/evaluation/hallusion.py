@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from steering.data.converters.pictures import Pictures, Place
+from steering.data.converters.raw import Field
 from steering.data.evaluation.building import Evaluation
 from steering.data.evaluation.official import Published, Question, find, json_file
 
 PLACES = (Place("hallusion_images", tops=("", "hallusion_bench/")),)
-FIELDS = (
+FIELDS: tuple[Field, ...] = (
     *((name, (str, int)) for name in ("set_id", "figure_id", "question_id", "visual_input", "gt_answer")),
     *((name, str) for name in ("category", "subcategory", "question")),
     ("filename", (str, type(None))),

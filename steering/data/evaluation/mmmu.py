@@ -266,7 +266,7 @@ def _take_official(published: Published, rows: Sequence[Row], file: Official, sp
     other = [row.number for row in there if truth[row.number]["ground_truth"] != row.truth]
     published.facts = {**published.facts, "answers_other_than_in_rows": other}
     published.files.append(_truth(truth, split, file.content))
-    published.official.append(file)
+    published.official = [*published.official, file]
 
 
 MMMU = Evaluation(

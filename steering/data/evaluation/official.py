@@ -156,7 +156,7 @@ class Published:
 
     questions: list[Question]
     files: list[Written]
-    official: list[Official | Large]
+    official: Sequence[Official | Large]
     pictures: Pictures = field(default_factory=lambda: Pictures((), {}))
     known: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -165,4 +165,4 @@ class Published:
         """Take in the questions and files of another split."""
         self.questions += other.questions
         self.files += other.files
-        self.official += other.official
+        self.official = [*self.official, *other.official]

@@ -67,7 +67,7 @@ def _add_llava(published: Published, path: Path) -> None:
     images = {question.id: question.image for question in published.questions if question.split == LLAVA_SPLIT}
     _check_llava(file.where, rows, images)
     published.files.append(json_file(file, rows, [(LLAVA_SPLIT, str(row["id"])) for row in rows]))
-    published.official.append(file)
+    published.official = [*published.official, file]
 
 
 def _check_llava(where: str, rows: Sequence[Mapping[str, Any]], images: Mapping[str, str | None]) -> None:

@@ -49,7 +49,7 @@ def _add_lines(published: Published, split: str, path: Path) -> None:
             f"{', '.join(strange[:10])}"
         )
     published.files.append(lines_file(file, [row and about[row["image"]] for row in rows]))
-    published.official.append(file)
+    published.official = [*published.official, file]
 
 
 TEXTVQA = Evaluation(

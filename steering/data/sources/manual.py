@@ -7,6 +7,7 @@ to the checksum that is stated, else to what it was when it was first found ther
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from steering.data.sources.asking import PAGES, looks_like_page, page_fault
 from steering.data.sources.http import BEGINNING_BYTES, check, http_promises
@@ -40,7 +41,7 @@ def manual_promises(source: Source, folder: Path) -> list[Promise]:
     return [_of(folder / name, known.get(name, {})) for name in sorted(there | known.keys())]
 
 
-def _of(path: Path, known: dict[str, str]) -> Promise:
+def _of(path: Path, known: dict[str, Any]) -> Promise:
     return Promise(path, {"sha256": known["sha256"]}, known["bytes"], "recorded") if known else Promise(path)
 
 
