@@ -1,6 +1,7 @@
-"""Builders of the evaluation data of the published benchmarks, by name: official downloads to what a form reads.
+"""Builders of the published benchmarks' evaluation data, by name: from official downloads to what their forms read.
 
-See building for what all of them do; README of a benchmark's files is its form in steering.evaluate.benchmarks.
+What all of them do is in `building`; which files are written, and under which names, is what the benchmark's form in
+steering.evaluate.benchmarks says that it reads.
 """
 
 from __future__ import annotations

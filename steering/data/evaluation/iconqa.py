@@ -24,7 +24,7 @@ def _read(sources: Mapping[str, Path], splits: Sequence[str]) -> Published:
     asked = {
         (split, pid): problem
         for split in splits
-        for pid, problem in problems_of(split, problems.json(), told.json(), where=problems.where, takes=FIELDS)
+        for pid, problem in problems_of(split, problems.json, told.json, where=problems.where, takes=FIELDS)
         if problem["ques_type"] in TYPES
     }
     chosen = [(pid, problem) for (_, pid), problem in asked.items() if problem["ques_type"] == "choose_txt"]

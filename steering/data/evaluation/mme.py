@@ -101,18 +101,26 @@ def _pairs(
     for name, member in texts.items():
         task, stem = name.split("/", 1)
         image = PurePosixPath(pictures.get((task, stem), f"{stem}.jpg")).name
-        lines = contents[member].decode("utf-8-sig", "replace").splitlines()
-        cells = [[cell.strip() for cell in line.split("\t")] for line in lines if line.strip()]
+        cells = _cells(contents[member])
         if len(cells) != PER_PICTURE or not all(len(cell) == 2 and cell[1].lower() in TRUTHS for cell in cells):
             faults.append(member)
         pairs.append(Pair(task, image, tuple("\t".join((image, *cell)) for cell in cells)))
     if faults:
         more = f", and {len(faults) - 10} more" if len(faults) > 10 else ""
         raise DataError(
-            f"{where}: {len(faults)} files have not {PER_PICTURE} lines of a question, a tab, Yes or No: "
+            f"{where}: {len(faults)} files have not {PER_PICTURE} lines, in UTF-8, of a question, a tab, Yes or No: "
             f"{', '.join(faults[:10])}{more}"
         )
     return pairs
+
+
+def _cells(content: bytes) -> list[list[str]]:
+    """The cells of each line; none of what is not UTF-8."""
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        return []
+    return [[cell.strip() for cell in line.split("\t")] for line in lines if line.strip()]
 
 
 def _file(task: str, pairs: Sequence[Pair], split: str) -> Written:

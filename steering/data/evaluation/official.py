@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,14 @@ class Official:
     def facts(self) -> dict[str, Any]:
         return {"sha256": hashlib.sha256(self.content).hexdigest(), "bytes": len(self.content)}
 
+    @cached_property
     def json(self) -> Any:
+        """The value that the file spells; raises DataError."""
         return parse_json(self.where, self.content)
 
     def records(self, takes: Sequence[Field], within: str | None = None) -> list[Any]:
         """The list of records that the file is, or has under *within*; see check_records for *takes*."""
-        value = self.json()
+        value = self.json
         rows = value.get(within) if within is not None and isinstance(value, Mapping) else value
         if not isinstance(rows, list):
             place = f"under {within!r}" if within is not None else "in it"
@@ -68,7 +71,7 @@ class Official:
 
     def named_records(self, takes: Sequence[Field]) -> dict[str, Any]:
         """The {name: record} that the file is."""
-        value = self.json()
+        value = self.json
         if not isinstance(value, dict):
             raise DataError(f"{self.where}: a {type(value).__name__}; it takes an object of questions by name")
         check_records(value.items(), where=self.where, takes=takes)

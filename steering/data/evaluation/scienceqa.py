@@ -28,7 +28,7 @@ def _read(sources: Mapping[str, Path], splits: Sequence[str]) -> Published:
     asked = {
         (split, pid): problem
         for split in splits
-        for pid, problem in problems_of(split, problems.json(), told.json(), where=problems.where, takes=FIELDS)
+        for pid, problem in problems_of(split, problems.json, told.json, where=problems.where, takes=FIELDS)
     }
     found = [Question(split, pid, _image(split, pid, problem)) for (split, pid), problem in asked.items()]
     published = Published(

@@ -30,7 +30,7 @@ def _read(sources: Mapping[str, Path], splits: Sequence[str]) -> Published:
 
 def _annotated(split: str, sources: Mapping[str, Path]) -> Published:
     file = find(sources["textvqa_annotations"], f"TextVQA_0.5.1_{split}.json")
-    whole, rows = file.json(), file.records(FIELDS, "data")
+    whole, rows = file.json, file.records(FIELDS, "data")
     found = [
         Question(split, str(row["question_id"]), f"{row['image_id']}.jpg", unit=str(row["image_id"])) for row in rows
     ]

@@ -32,7 +32,7 @@ def _read(sources: Mapping[str, Path], splits: Sequence[str]) -> Published:
 def _annotated(split: str, sources: Mapping[str, Path]) -> Published:
     asked = find(sources["vqav2_questions"], f"v2_OpenEnded_mscoco_{split}2014_questions.json")
     told = find(sources["vqav2_annotations"], f"v2_mscoco_{split}2014_annotations.json")
-    whole, notes = asked.json(), told.json()
+    whole, notes = asked.json, told.json
     rows = asked.records(QUESTION, "questions")
     answers = told.records(ANNOTATION, "annotations")
     _check_answered(rows, answers, told)

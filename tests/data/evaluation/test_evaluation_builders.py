@@ -247,7 +247,9 @@ def test_mme_names_all_texts_and_tasks_that_are_wrong(downloads, tmp_path):
     texts = [name for name in members if name.endswith("/0001.txt") and "MACOSX" not in name]
     odd = {name: b"Is it one?\tYes\n" for name in texts}
     broken = downloads | {"mme": save_zip(tmp_path / "odd.zip", members | odd)}
-    with pytest.raises(DataError, match=r"14 files have not 2 lines of a question, a tab, Yes or No: .*0001\.txt"):
+    with pytest.raises(
+        DataError, match=r"14 files have not 2 lines, in UTF-8, of a question, a tab, Yes or No: .*0001\.txt"
+    ):
         build("mme_eval", broken, tmp_path / "out")
     some = {name: content for name, content in members.items() if "/OCR/" not in name and "/scene/" not in name}
     with pytest.raises(DataError, match="no questions of scene, OCR; it takes the 14 tasks"):
