@@ -184,7 +184,7 @@ class Taking:
                     continue
                 taken += len(unit)
                 self.kept += unit
-                self.names |= found.keys()
+                self.names.update(found)
                 yield from found.items()
             if not taken or (not full and taken < rows):
                 wanted = f"the sample takes {rows} (setting rows)" if rows else "it takes one at least"
