@@ -45,6 +45,15 @@ def test_a_source_is_fetched_once_and_found_by_its_manifest(calls):
     assert len(calls) == 1
 
 
+def test_a_source_for_a_person_is_asked_for_and_then_taken(here):
+    by_hand = {"kind": "manual", "url": "https://host/page", "file": "eval.zip"}
+    with pytest.raises(SourceError, match=r"eval\.zip: not there; this one is fetched by hand: open https://host/page"):
+        main({"name": "eval", "source": by_hand})
+    layout.download("eval").joinpath("eval.zip").write_bytes(WHEEL)
+    main({"name": "eval", "source": by_hand})
+    assert fetched(layout.download("eval")).read_bytes() == WHEEL
+
+
 def test_the_manifest_tells_the_source_and_the_sum_of_its_file(calls):
     main(content())
     told = json.loads((layout.download("tiny") / "manifest.json").read_text())

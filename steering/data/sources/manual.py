@@ -34,8 +34,9 @@ def fetch_manual(source: Source, folder: Path) -> Path:
 
 def manual_promises(source: Source, folder: Path) -> list[Promise]:
     """The file; of a folder every file in it, now or when it was first found."""
-    path, known = folder / source["file"], recorded(folder)["files"]
-    if not path.is_dir() and not known.keys() - {source["file"]}:
+    path = folder / source["file"]
+    known = {name: of for name, of in recorded(folder)["files"].items() if name.startswith(f"{source['file']}/")}
+    if not path.is_dir() and not known:
         return http_promises(source, folder)
     there = {file.relative_to(folder).as_posix() for file in path.rglob("*") if file.is_file()}
     return [_of(folder / name, known.get(name, {})) for name in sorted(there | known.keys())]
