@@ -1,4 +1,7 @@
-"""VQAv2: val with its references, out of the official zips, and LLaVA's lines of test-dev and test, to submit."""
+"""VQAv2: val with its references, out of the official zips, and LLaVA's lines of test-dev and test, to submit.
+
+The server takes an answer to every question of test also where only test-dev is asked, so its lines come with both.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 from steering.data.converters.pictures import Pictures, Place
 from steering.data.evaluation.building import Evaluation
 from steering.data.evaluation.llava import LLAVA_EVAL, TOPS
-from steering.data.evaluation.official import Official, Published, Question, find, json_file, lines_file
+from steering.data.evaluation.official import Official, Published, Question, copied, find, json_file, lines_file
 from steering.errors import DataError
 
 PLACES = (
@@ -26,6 +29,9 @@ def _read(sources: Mapping[str, Path], splits: Sequence[str]) -> Published:
     published = Published([], [], [], Pictures(places, sources))
     for split in splits:
         published.add(_asked(split, sources) if split in LINES else _annotated(split, sources))
+    if "test-dev" in splits and "test" not in splits:
+        lines = _lines("test", sources)
+        published.add(Published([], [copied(lines)], [lines]))
     return published
 
 
@@ -55,11 +61,15 @@ def _check_answered(rows: Sequence[dict], answers: Sequence[dict], told: Officia
 
 
 def _asked(split: str, sources: Mapping[str, Path]) -> Published:
-    lines = find(sources[LLAVA_EVAL], LINES[split], [top + "vqav2/" for top in TOPS])
+    lines = _lines(split, sources)
     rows = lines.lines(LINE)
     found = [Question(split, str(row["question_id"]), row["image"]) for row in rows if row is not None]
     keys = [None if row is None else (split, str(row["question_id"])) for row in rows]
     return Published(found, [lines_file(lines, keys)], [lines])
+
+
+def _lines(split: str, sources: Mapping[str, Path]) -> Official:
+    return find(sources[LLAVA_EVAL], LINES[split], [top + "vqav2/" for top in TOPS])
 
 
 VQAV2 = Evaluation(

@@ -15,7 +15,7 @@ from steering.data.builders import ALL
 from steering.data.evaluation import EVALUATION, mme, mmmu
 from steering.data.shards import ImageArchive
 from steering.errors import DataError
-from steering.evaluate.benchmarks import form
+from steering.evaluate.benchmarks import form, submission
 from steering.evaluate.benchmarks import mme as form_mme
 from steering.evaluate.benchmarks import mmmu as form_mmmu
 from steering.evaluate.benchmarks.gqa import GQA
@@ -148,6 +148,14 @@ def test_what_differs_from_the_published_is_told_and_not_fatal(downloads, tmp_pa
     ]
     assert found["known_as"] is None
     assert "hallusion_eval: test: 16 questions; published are 1,129" in capsys.readouterr().err
+
+
+def test_what_is_asked_of_test_dev_can_be_submitted_for_the_whole_of_test(downloads, tmp_path):
+    build("vqav2_eval", downloads, tmp_path / "out", splits="test-dev", rows=6)
+    asked, whole = (VQAV2.examples(tmp_path / "out", split) for split in ("test-dev", "test"))
+    sent = submission.vqav2([{"id": one.id, "answer": "Two."} for one in asked], [one.id for one in whole])
+    assert (len(asked), len(sent)) == (6, 24)
+    assert sorted(row["answer"] for row in sent) == [""] * 18 + ["2"] * 6
 
 
 def test_several_splits_lie_in_one_folder(downloads, tmp_path):
