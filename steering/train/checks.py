@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from steering.data.conversations import Conversation
 from steering.data.templates import Scribe, Turn
 from steering.errors import DataError, SteeringError
+from steering.model.limits import Limits
 from steering.progress import progress
 
 EXAMPLES = 5
@@ -42,26 +42,6 @@ FAULTS = {
     "longer than the sliding window": "{row:,} positions of all turns together, the language model's sliding_window",
 }
 """What is found -> what is allowed."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a language model takes: token ids below `vocabulary`, `window` positions, rows of `row` positions.
-
-    None is no limit. Independent turns restart their positions behind the picture, so that a row may hold more
-    positions than the window; a model with sliding attention takes no row longer than its sliding window.
-    """
-
-    vocabulary: int
-    window: int | None = None
-    row: int | None = None
-
-    @classmethod
-    def of(cls, config: Any) -> Limits:
-        """Those of a language model's *config* of transformers."""
-        slides = "sliding_attention" in (getattr(config, "layer_types", None) or ())
-        window = getattr(config, "max_position_embeddings", None)
-        return cls(config.vocab_size, window=window, row=config.sliding_window if slides else None)
 
 
 @dataclass(frozen=True)

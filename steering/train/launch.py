@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from steering.errors import SteeringError
-from steering.train.interrupts import EXIT_CODE, SIGNALS, Interrupted
+from steering.interrupts import EXIT_CODE, SIGNALS, Interrupted
 
 CHILD = "STEERING_CHILD"
 PATIENCE_SECONDS = 600  # for a step to come to its end and the state to be saved

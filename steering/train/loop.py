@@ -16,11 +16,11 @@ from torch import Tensor
 
 from steering.data.collate import Batch
 from steering.errors import SteeringError
+from steering.interrupts import Interrupted, Interrupts
 from steering.progress import progress
 from steering.train.checkpoint import CheckpointStore
 from steering.train.engine import Engine
 from steering.train.feed import Feed
-from steering.train.interrupts import Interrupted, Interrupts
 from steering.train.memory import MicroBatch, is_out_of_memory
 from steering.train.meter import Meter
 from steering.train.optimiser import shapes

@@ -14,8 +14,9 @@ from steering.methods.sites import decoder_layers
 from steering.metrics_log import MetricsLog
 from steering.model.composed import ComposedModel
 from steering.model.language import backbone_of, base_of
+from steering.model.limits import Limits
 from steering.train.checkpoint import CheckpointStore
-from steering.train.checks import Census, Limits, bytes_in, census, require_space, run_bytes
+from steering.train.checks import Census, bytes_in, census, require_space, run_bytes
 from steering.train.engine import Engine, TorchEngine
 from steering.train.feed import Feed
 from steering.train.loop import Run, fit

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from steering.errors import SteeringError
-from steering.train.interrupts import Interrupted, Interrupts
+from steering.interrupts import Interrupted, Interrupts
 from steering.train.launch import delivers, in_processes
 
 

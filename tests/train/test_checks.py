@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers
-from transformers import AutoConfig, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from steering.data.collate import Sample, collate
 from steering.data.conversations import Conversation
 from steering.data.templates import Scribe, template_named
 from steering.errors import DataError, SteeringError
-from steering.train.checks import Census, Limits, bytes_in, census, require_space, run_bytes
+from steering.model.limits import Limits
+from steering.train.checks import Census, bytes_in, census, require_space, run_bytes
 
 PICTURE = 5
 WIDE = Limits(vocabulary=10_000)
@@ -187,13 +188,6 @@ def test_a_token_that_the_model_does_not_know_is_told(chatml: Scribe) -> None:
     told = refusal([talk("b")], chatml, limits=Limits(closing))
     assert f"token outside the vocabulary: 1; allowed ids below {closing}" in told
     assert f"b (id {closing})" in told
-
-
-def test_limits_come_from_the_models_config() -> None:
-    sizes = {"vocab_size": 300, "max_position_embeddings": 77, "num_hidden_layers": 2, "sliding_window": 9}
-    assert Limits.of(AutoConfig.for_model("llama", **sizes)) == Limits(300, window=77)
-    assert Limits.of(AutoConfig.for_model("qwen2", **sizes)) == Limits(300, window=77)
-    assert Limits.of(AutoConfig.for_model("gemma2", **sizes)) == Limits(300, window=77, row=9)
 
 
 def test_all_kinds_are_told_at_once_with_their_counts_and_the_first_few(chatml: Scribe) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from steering.train.interrupts import EXIT_CODE
+from steering.interrupts import EXIT_CODE
 from steering.train.launch import delivers, in_processes
 
 ROOT = Path(__file__).resolve().parents[2]

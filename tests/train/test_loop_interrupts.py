@@ -1,32 +1,19 @@
-"""Asked to end, a run saves its state at the next step and says 75; asked twice, or hanging, it ends all the same."""
+"""Asked to end, a run saves its state at the next step and says 75, and goes on from there."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from steering.arms import MoresSettings
+from steering.interrupts import EXIT_CODE, SIGNALS, Interrupted
 from steering.metrics_log import read_metrics
-from steering.train.interrupts import EXIT_CODE, SIGNALS, Interrupted, Interrupts
 from steering.train.optimiser import trainable
 from tests.train.toy import go, run_of
-
-ROOT = Path(__file__).resolve().parents[2]
-HANGS = """
-import time
-from steering.train.interrupts import Interrupts
-with Interrupts(patience_seconds={patience}, echo_seconds=0.2):
-    print("ready", flush=True)
-    time.sleep(60)
-    time.sleep(60)
-"""
 
 
 def signalled(run: Any, at: int, number: int) -> None:
@@ -73,40 +60,3 @@ def test_a_signal_in_the_last_step_lets_the_run_finish(tmp_path: Path) -> None:
     signalled(run, 5, signal.SIGTERM)
     assert go(run, tmp_path) == 0
     assert len(losses(tmp_path)) == 6
-
-
-def test_handlers_are_as_before_behind_the_block() -> None:
-    before = [signal.getsignal(number) for number in SIGNALS]
-    with Interrupts():
-        assert [signal.getsignal(number) for number in SIGNALS] != before
-    assert [signal.getsignal(number) for number in SIGNALS] == before
-
-
-def hanging(*, patience: float) -> subprocess.Popen[str]:
-    program = [sys.executable, "-c", HANGS.format(patience=patience)]
-    process = subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def test_a_second_signal_ends_a_step_that_hangs() -> None:
-    process = hanging(patience=60)
-    process.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 128 + signal.SIGTERM
-
-
-def test_the_echo_of_a_signal_is_no_second_one() -> None:
-    process = hanging(patience=2)
-    process.send_signal(signal.SIGTERM)
-    time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == EXIT_CODE
-
-
-def test_patience_ends_a_step_that_hangs() -> None:
-    process = hanging(patience=0.3)
-    process.send_signal(signal.SIGUSR1)
-    assert process.wait(10) == EXIT_CODE

@@ -1,7 +1,7 @@
-"""Signals that end a job (time limit, preemption, scancel, Ctrl-C): asked once, it ends at the next step boundary.
+"""Signals that end a job (time limit, preemption, scancel, Ctrl-C): asked once, it ends at the next boundary.
 
 The first signal only asks; one that follows within a second is its echo (a launcher passes on what the whole group
-of processes got). A later one ends the process at once, and so does a timer: a step that hangs comes to no boundary.
+of processes got). A later one ends the process at once, and so does a timer: work that hangs comes to no boundary.
 """
 
 from __future__ import annotations
@@ -58,4 +58,4 @@ class Interrupts:
         self._timer = threading.Timer(self.patience_seconds, os._exit, [EXIT_CODE])
         self._timer.daemon = True
         self._timer.start()
-        print(f"{self.asked}: ending at the next step; once more ends at once", file=sys.stderr, flush=True)
+        print(f"{self.asked}: ending at the next boundary; once more ends at once", file=sys.stderr, flush=True)
