@@ -64,7 +64,8 @@ class Scribe:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: Template):
         self.tokenizer = tokenizer
         self.template = template
-        self.opening = self._bos() + self._ids(template.opening)
+        self.start = self._bos()
+        self.opening = self.start + self._ids(template.opening)
         self.closing = self._ids(template.closing)
         if not self.closing:
             raise DataError(f"template {template.name}: its closing {template.closing!r} gives no token")
@@ -73,6 +74,10 @@ class Scribe:
 
     def _ids(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
+
+    def bare(self, text: str) -> list[int]:
+        """Token ids of *text* without a template, behind what the tokenizer writes before a text."""
+        return [*self.start, *self._ids(text)]
 
     def _bos(self) -> tuple[int, ...]:
         """What the tokenizer writes before a text; what it writes behind one is not ours."""

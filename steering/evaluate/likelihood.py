@@ -51,12 +51,6 @@ def encode_pair(encode: Callable[[str], list[int]], context: str, continuation: 
     return whole[:cut], whole[cut:]
 
 
-def shared_length(sequences: Sequence[Sequence[int]]) -> int:
-    """How many leading ids all *sequences* share: what a predictor computes once for all continuations."""
-    columns = zip(*sequences, strict=False)
-    return next((at for at, ids in enumerate(columns) if len(set(ids)) > 1), min(map(len, sequences), default=0))
-
-
 def told(loglikelihoods: Sequence[float]) -> str:
     """The answer text of a request's log-likelihoods (natural logarithm, summed over a continuation's tokens)."""
     return json.dumps([float(value) for value in loglikelihoods])

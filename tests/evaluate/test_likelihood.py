@@ -1,4 +1,4 @@
-"""Log-likelihoods become outcomes as in lm-evaluation-harness, and contexts are cut and shared as there."""
+"""Log-likelihoods become outcomes as in lm-evaluation-harness, and contexts are cut as there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from steering.errors import DataError
 from steering.evaluate.benchmarks.form import Example
-from steering.evaluate.likelihood import encode_pair, likelihood_outcome, shared_length, told
+from steering.evaluate.likelihood import encode_pair, likelihood_outcome, told
 
 TEXTS = ("a", "bb", "ccc", "dddd")
 
@@ -91,10 +91,3 @@ def pieces(text):
 def test_blanks_at_the_end_of_a_context_go_to_the_continuation():
     assert encode_pair(pieces, "one two ", "three") == ([hash("one"), hash(" two")], [hash(" three")])
     assert encode_pair(pieces, "one two", " three") == encode_pair(pieces, "one two ", "three")
-
-
-def test_shared_length_counts_what_all_have_in_common():
-    assert shared_length([[1, 2, 3], [1, 2, 4], [1, 2]]) == 2
-    assert shared_length([[1, 2], [1, 2]]) == 2
-    assert shared_length([[1], [2]]) == 0
-    assert shared_length([]) == 0
