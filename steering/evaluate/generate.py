@@ -15,26 +15,40 @@ from torch import Tensor
 from steering.data.collate import Batch
 from steering.model.composed import ComposedModel
 
+KEPT_SHARE, STAY = 0.5, 16
+"""Samples whose questions have all ended leave the batch once at most KEPT_SHARE of it still answers, and not within
+the first STAY tokens: short answers are not worth a cache moved."""
+
 
 @torch.inference_mode()
 def answer(model: ComposedModel, batch: Batch, *, max_new_tokens: int, closing: int) -> list[list[list[int]]]:
     """Token ids for every question of every sample, up to and without *closing*, at most *max_new_tokens*."""
     output = model.hidden(batch, use_cache=True)
     last, asked = _ends(batch)  # (b, q), (b, q) bool
-    rows = torch.arange(len(last), device=last.device).unsqueeze(1)
-    chosen = _choose(model, output.last_hidden_state[rows, last])  # (b, q)
-    positions = batch.position_ids[rows, last]
+    rows = torch.arange(len(last), device=last.device)
+    chosen = _choose(model, output.last_hidden_state[rows.unsqueeze(1), last])  # (b, q)
+    positions = batch.position_ids[rows.unsqueeze(1), last]
     blocks = torch.arange(1, last.shape[1] + 1, device=last.device).expand_as(last)
     key_blocks = batch.marks.block.masked_fill(_padding(batch), -1)  # (b, t)
-    answers, ended = [chosen], ~asked | (chosen == closing)
-    while len(answers) < max_new_tokens and not ended.all():
+    answers = chosen.new_full((*last.shape, max_new_tokens), closing)  # (b, q, n)
+    answers[:, :, 0] = chosen
+    ended = ~asked | (chosen == closing)
+    for count in range(1, max_new_tokens):
+        going = ~ended.all(1)
+        if not (left := int(going.sum())):
+            break
+        if count >= STAY and left <= KEPT_SHARE * len(rows):
+            rows, chosen, positions, blocks, key_blocks, ended = (
+                kept[going] for kept in (rows, chosen, positions, blocks, key_blocks, ended)
+            )
+            output.past_key_values.batch_select_indices(going.nonzero().squeeze(1))
         positions = positions + 1
         key_blocks = torch.cat([key_blocks, blocks], dim=1)
         output = model.decode(chosen, positions, visible=_sees(blocks, key_blocks), cache=output.past_key_values)
         chosen = _choose(model, output.last_hidden_state)
-        answers.append(chosen)
+        answers[rows, :, count] = chosen
         ended = ended | (chosen == closing)
-    return _cut(torch.stack(answers, dim=-1), asked, closing)
+    return _cut(answers, asked, closing)
 
 
 def _choose(model: ComposedModel, hidden: Tensor) -> Tensor:

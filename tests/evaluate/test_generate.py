@@ -11,6 +11,7 @@ import torch
 from steering.arms import LoraSettings, MoresSettings, NoneSettings
 from steering.data.collate import Batch, Sample, collate
 from steering.data.templates import Turn
+from steering.evaluate import generate
 from steering.evaluate.generate import answer
 from steering.model.composed import ComposedModel
 
@@ -122,6 +123,40 @@ def test_decoding_stops_when_all_have_closed(make_model: Callable, monkeypatch: 
     monkeypatch.setattr(model, "decode", lambda *args, **options: steps.append(1) or decode(*args, **options))
     answer(model, batch, max_new_tokens=50, closing=free[1])
     assert len(steps) == free.index(free[1])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99, 1.0])
+def test_samples_whose_questions_have_ended_leave_the_batch(
+    share: float, make_model: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "KEPT_SHARE", share)
+    monkeypatch.setattr(generate, "STAY", 0)
+    model, asked, sizes = stirred(make_model(MoresSettings(rank=2))), samples(), []
+    free = answer(model, collate(asked), max_new_tokens=9, closing=NEVER)
+    closing = free[1][0][1]  # said second by the sample of one question
+    decode = model.decode
+    monkeypatch.setattr(
+        model, "decode", lambda ids, *args, **more: sizes.append(len(ids)) or decode(ids, *args, **more)
+    )
+    cut = answer(model, collate(asked), max_new_tokens=9, closing=closing)
+    assert cut == [[said[: said.index(closing)] if closing in said else said for said in row] for row in free]
+    ends = [max(len(said) for said in row) for row in cut]  # steps that each sample takes
+    going = [sum(end > step for end in ends) for step in range(max(ends))][: len(sizes)]
+    assert len(set(going)) > 1
+    assert sizes == (going if share == 1 else sizes)
+    assert sizes == ([3] * len(sizes) if share == 0 else sizes)
+    assert all(size >= left for size, left in zip(sizes, going, strict=True))
+
+
+def test_nobody_leaves_while_answers_are_short(make_model: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate, "KEPT_SHARE", 1.0)
+    model, sizes, decode = stirred(make_model()), [], ComposedModel.decode
+    monkeypatch.setattr(
+        model, "decode", lambda ids, *at, **seen: sizes.append(len(ids)) or decode(model, ids, *at, **seen)
+    )
+    closing = answer(model, collate(samples()), max_new_tokens=2, closing=NEVER)[1][0][1]
+    answer(model, collate(samples()), max_new_tokens=generate.STAY, closing=closing)
+    assert set(sizes) == {3}
 
 
 def test_answers_do_not_hang_on_the_batch(make_model: Callable) -> None:
