@@ -18,6 +18,7 @@ from steering.data.collate import Sample
 from steering.data.features import Features
 from steering.data.shards import ImageArchive
 from steering.data.templates import Scribe, Turn, template_named
+from steering.errors import CheckpointError
 from steering.job import check_outputs, contents
 from steering.manifest import digest, read_json
 from steering.model.composed import ComposedModel
@@ -96,6 +97,15 @@ def pictures(content: Slice, datasets: Iterable[str]) -> dict[str, Path]:
 def _trained_encoder(run: Path) -> bool:
     contents(run)  # which tells of a missing manifest in plain words
     return ENCODER in read_json(run / "manifest.json")["outputs"]
+
+
+def check_template(asked: str, run: Path) -> None:
+    """Raises CheckpointError unless the run, whose manifest keeps what it was trained from, was taught in *asked*."""
+    contents(run)
+    taught = read_json(run / "manifest.json").get("slice", {}).get("template")
+    if asked != taught:
+        told = f"template: asked in {asked}, trained in {taught or 'none that it tells of'}"
+        raise CheckpointError(f"{run / 'manifest.json'}: {told}; allowed the one that it was trained in")
 
 
 def vision(content: Slice, run: Path | None = None) -> VisionEncoder:

@@ -16,8 +16,10 @@ from steering.model.device import device
 def trained(content: Mapping[str, Any], run: Path) -> tuple[ComposedModel, assemble.Samples]:
     """The model of the folder *run*, frozen, in evaluation mode, on the GPU if there is one; the samples it reads.
 
-    Raises DataError and CheckpointError for files that are damaged or of another model.
+    Raises DataError and CheckpointError for files that are damaged or of another model, and CheckpointError where the
+    run was trained with another conversation template.
     """
+    assemble.check_template(content["template"], run)
     flash = content["language_model"]["attention"] == "flash_attention_2"  # which no independent questions share
     base = assemble.language_model(content, attention="sdpa" if flash else None)
     connector = assemble.trained_connector(content, base, run)
