@@ -25,6 +25,7 @@ OUTPUTS: dict[str, Callable[..., Path]] = {
     "mixture": lambda world, data: layout.mixture(world, data),
     "connector": lambda world: layout.connector(world),
     "tune": lambda **run: layout.run(**run),
+    "predict_part": lambda **run: layout.prediction_part(**run),
     "predict": lambda **run: layout.outcome(**run) / "predictions",
     "judge": lambda **run: layout.outcome(**run) / "verdicts.json",
     "score": lambda **run: layout.outcome(**run) / "scores.json",
@@ -41,6 +42,11 @@ REPORTED = ("score", "attention")
 
 def words_of(run: Run) -> Words:
     return {"world": run.world, "data": run.data, "arm": run.arm, "seed": run.seed}
+
+
+def _run_of(words: Words) -> Words:
+    """The words of the run that a job asks."""
+    return {name: word for name, word in words.items() if name != "part"}
 
 
 class Graph:
@@ -99,6 +105,9 @@ class Graph:
 
     def _model_above(self, rule: str, words: Words) -> Iterator[Job]:
         name = words["world"]
+        if rule == "predict" and (parts := self.plan.parts(name)):
+            yield from (("predict_part", {**words, "part": part}) for part in parts)
+            return
         world = self.plan.world(name)
         pretrain = [world.pretrain.dataset] if world.pretrain else []
         if rule != "score":
@@ -111,8 +120,8 @@ class Graph:
         if rule == "tune":
             yield "mixture", {"world": name, "data": words["data"]}
             yield from [("connector", {"world": name})] if pretrain else []
-        if rule in ("predict", "attention"):
-            yield "tune", words
+        if rule in ("predict_part", "predict", "attention"):
+            yield "tune", _run_of(words)
         if rule in ("score", "attention"):
             yield "predict", words
         if rule == "score" and self.plan.judged(name):
@@ -137,7 +146,9 @@ class Graph:
         if rule == "dataset":
             sources = self.plan.world(words["world"]).datasets[words["dataset"]].sources
             return {name: layout.download(name) for name in sources}
-        return self._model_inputs(rule, words) if rule in ("connector", "tune", "predict") else {}
+        if rule == "predict" and (parts := self.plan.parts(words["world"])):
+            return {f"part_{part}": layout.prediction_part(**words, part=part) for part in parts}
+        return self._model_inputs(rule, words) if rule in ("connector", "tune", "predict_part", "predict") else {}
 
     def _model_inputs(self, rule: str, words: Words) -> dict[str, Path]:
         name, world = words["world"], self.plan.world(words["world"])
@@ -151,7 +162,7 @@ class Graph:
         if rule == "tune":
             mixture = layout.mixture(name, words["data"])
             return common | {"conversations": mixture, "connector": layout.connector(name)}
-        return common | {"run": layout.run(**words)}
+        return common | {"run": layout.run(**_run_of(words))}
 
     def _source(self, rule: str, name: str) -> list[str]:
         source = getattr(self.plan.params, f"{rule}s")[name].source

@@ -55,5 +55,10 @@ def verdicts(judge: str) -> Path:
     return STORE / "verdicts" / f"{judge}.jsonl"
 
 
+def prediction_part(world: str, data: str, arm: str, seed: int | str, part: int | str) -> Path:
+    """Where a run is asked in parts: the answers of one of them, counted from 1."""
+    return outcome(world, data, arm, seed) / "prediction_parts" / f"part{part}"
+
+
 def experiment(name: str) -> Path:
     return Path("results") / name

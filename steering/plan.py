@@ -146,6 +146,7 @@ class Plan:
             **self._model(world),
             "benchmarks": asked,
             "splits": self._splits(world),
+            **({"parts": parts} if (parts := self.world(world).predict_parts) > 1 else {}),
         }
 
     def judged(self, world: str) -> list[str]:
@@ -162,6 +163,14 @@ class Plan:
         prompts = {name: told["prompts"][form] for name, form in forms.items()}
         judge = {**told, "name": chosen.judge, "prompts": prompts}
         return {**self._run(world, data, arm, seed), "judge": judge, "forms": forms}
+
+    def predict_part(self, world: str, data: str, arm: str, seed: int, part: int) -> Slice:
+        return self.predict(world, data, arm, seed) | {"part": part}
+
+    def parts(self, world: str) -> list[int]:
+        """The parts in which a run is asked, by number; none where it is asked as a whole."""
+        count = self.world(world).predict_parts
+        return list(range(1, count + 1)) if count > 1 else []
 
     def score(self, world: str, data: str, arm: str, seed: int) -> Slice:
         benchmarks = {name: self._benchmark(b) for name, b in self.world(world).benchmarks.items()}

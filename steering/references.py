@@ -12,7 +12,7 @@ from typing import Any
 from steering.errors import nearest
 
 RULES = {"all", "fetch", "language_model", "vision_encoder", "dataset", "features", "mixture", "connector", "tune"}
-RULES |= {"predict", "judge", "score", "submit", "attention", "report", "tracking_database", "track"}
+RULES |= {"predict_part", "predict", "judge", "score", "submit", "attention", "report", "tracking_database", "track"}
 RULES |= {"phase_data", "phase_pretrain", "phase_tune", "phase_report"}
 RUNS_FOLDER = "runs"
 DATA_FOLDERS = ("features", "mixtures")

@@ -29,12 +29,14 @@ LIGHT = [
     "steering.layout",
     "steering.manifest",
     "steering.job",
+    "steering.interrupts",
     "steering.tracking",
     "steering.tracking.live",
     "steering.evaluate.benchmarks",
     "steering.evaluate.scoring",
     "steering.evaluate.judge",
     "steering.evaluate.likelihood",
+    "steering.evaluate.journal",
     "steering.evaluate.asking",
     "steering.evaluate.results",
     "steering.analyse.statistics",
@@ -67,7 +69,8 @@ LIGHT_STAGES = [
 ]
 
 # room -> the rooms below it; every room may import the ground
-GROUND = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "progress", "metrics_log", "__init__"}
+GROUND = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "progress", "metrics_log", "interrupts"}
+GROUND |= {"__init__"}
 ROOMS = {
     "data": {"model"},
     "model": {"data"},

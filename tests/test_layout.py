@@ -27,6 +27,7 @@ SHAPES = {
     "connector": 1,
     "run": 4,
     "outcome": 4,
+    "prediction_part": 5,
     "experiment": 1,
 }
 
@@ -57,7 +58,7 @@ def test_different_kinds_never_share_a_path(one, other, data):
 
 def test_all_paths_stay_below_the_project():
     for kind, count in SHAPES.items():
-        path = getattr(layout, kind)(*"abcd"[:count])
+        path = getattr(layout, kind)(*"abcde"[:count])
         assert not path.is_absolute()
         assert ".." not in path.parts
 
@@ -69,7 +70,7 @@ def test_a_seed_is_a_number_or_a_wildcard():
 
 def test_git_keeps_away_from_all_that_is_made():
     ignored = set((ROOT / ".gitignore").read_text().split())
-    made = {getattr(layout, kind)(*"abcd"[:count]).parts[0] for kind, count in SHAPES.items()}
+    made = {getattr(layout, kind)(*"abcde"[:count]).parts[0] for kind, count in SHAPES.items()}
     made |= {
         path.parts[0] for path in (layout.STORE, layout.LOGS, layout.ARTIFACTS, layout.DATABASE.with_suffix(".ready"))
     }
@@ -89,7 +90,7 @@ def test_the_outs_of_dvc_do_not_nest():
 
 @pytest.mark.parametrize("kind", [kind for kind in SHAPES if kind != "download"])
 def test_dvc_remembers_every_prepared_folder(kind):
-    path = getattr(layout, kind)(*"abcd"[: SHAPES[kind]])
+    path = getattr(layout, kind)(*"abcde"[: SHAPES[kind]])
     assert sum(path.is_relative_to(out) for out in outs()) == 1
 
 

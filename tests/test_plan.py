@@ -91,6 +91,24 @@ def test_another_rank_changes_its_own_arm_and_the_reports_alone(planned):
     assert found == REPORTS | {(rule, world, "mix", "low", str(seed)) for rule in RUN_RULES for world, seed in RUNS}
 
 
+def test_a_run_asked_in_parts_has_a_slice_for_each(planned):
+    text = replaced("    threads: 1\n", "    threads: 1\n    predict_parts: 3\n")
+    whole, plan = planned(), planned(text)
+    assert changed(whole, plan) == {job for job in slices(whole) if job[0] == "predict"}
+    joined = plan.predict("small", "mix", "low", 0)
+    assert joined == whole.predict("small", "mix", "low", 0) | {"parts": 3}
+    assert plan.parts("small") == plan.parts("long") == [1, 2, 3]
+    for part in plan.parts("small"):
+        assert plan.predict_part("small", "mix", "low", 0, part) == joined | {"part": part}
+
+
+def test_a_run_asked_as_a_whole_has_no_parts(planned):
+    for text in (TEXT, replaced("    threads: 1\n", "    threads: 1\n    predict_parts: 1\n")):
+        plan = planned(text)
+        assert plan.parts("small") == []
+        assert "parts" not in plan.predict("small", "mix", "low", 0)
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

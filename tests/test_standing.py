@@ -128,6 +128,28 @@ def test_a_benchmark_asked_more_makes_answers_stale_but_no_training(project):
     assert found["predict"] == (0, 0, 3)
 
 
+IN_PARTS = TEXT.replace("    threads: 1\n", "    threads: 1\n    predict_parts: 2\n", 1)
+
+
+def test_a_run_asked_in_parts_is_done_when_all_are(project):
+    project.finish(text=IN_PARTS)
+    assert counts(project.standing(IN_PARTS)) == {}
+    run = words_of(project.plan(IN_PARTS).runs("table")[0])
+    path = layout.prediction_part(**run, part=2) / "manifest.json"
+    told = json.loads(path.read_text())
+    write_json(path, told | {"outputs": {"file": "another"}})
+    assert counts(project.standing(IN_PARTS))["predict"] == (2, 0, 1)
+    path.unlink()
+    found = counts(project.standing(IN_PARTS))
+    assert (found["predict_part"], found["predict"], found["score"]) == ((5, 1, 0), (2, 0, 1), (2, 0, 1))
+
+
+def test_as_many_parts_as_before_or_the_answers_are_stale(project):
+    project.finish()
+    assert counts(project.standing(IN_PARTS))["predict_part"] == (0, 6, 0)
+    assert counts(project.standing(IN_PARTS))["predict"] == (0, 0, 3)
+
+
 def test_an_input_made_anew_makes_what_was_made_of_it_stale(project):
     project.finish()
     path = layout.connector("small") / "manifest.json"
@@ -231,9 +253,10 @@ def test_a_new_judge_leaves_the_scores_stale_and_the_runs_done(project):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", [TEXT, JUDGED], ids=["plain", "judged"])
+@pytest.mark.parametrize("text", [TEXT, JUDGED, IN_PARTS], ids=["plain", "judged", "in parts"])
 def test_the_graph_has_the_jobs_that_snakemake_plans(project, dry_run, text):
     counted = Counter(rule for rule, _ in Graph(project.plan(text)).jobs("longer"))
+    assert counted["predict_part"] == (2 * counted["predict"] if text == IN_PARTS else 0)
     told = dry_run("longer", text)
     assert {rule: told[rule] for rule in counted} == counted
     assert set(told) - set(counted) == {"longer", "total", "tracking_database"}

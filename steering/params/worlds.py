@@ -195,6 +195,7 @@ class World(Part):
     text_tokens: text positions of a typical conversation, by which a plan estimates cost; nothing is cut to it.
     engine: how training steps are computed; engines: methods that take another.
     judge: who grades answers to the benchmarks for which it has a prompt.
+    predict_parts: jobs that share the questions of a run, on a cluster side by side; the answers are the same.
     """
 
     language_model: Name
@@ -211,6 +212,7 @@ class World(Part):
     tune: Recipe
     engine: Engine = PLAIN_ENGINE
     engines: dict[MethodName, Engine] = {}
+    predict_parts: int = Field(1, ge=1)
     text_tokens: int = Field(256, ge=1)
     threads: int = Field(1, ge=1)
     gpus: int = Field(0, ge=0)

@@ -24,6 +24,7 @@ wildcard_constraints:
     data="[a-z0-9_]+",
     arm="[a-z0-9_]+",
     seed="[0-9]+",
+    part="[0-9]+",
     dataset="[a-z0-9_]+",
     name="[a-z0-9_]+",
 
@@ -33,8 +34,7 @@ def slice_of(rule_name):
 
     def of(wildcards):
         words = dict(wildcards.items())
-        if "seed" in words:
-            words["seed"] = int(words["seed"])
+        words |= {name: int(words[name]) for name in ("seed", "part") if name in words}
         return slice_file(rule_name, getattr(PLAN, rule_name)(**words))
 
     return of
@@ -67,6 +67,22 @@ def verdicts_of(wildcards):
     """What the judge of a run's world said; nothing where no answers of it are judged."""
     run = (wildcards.world, wildcards.data, wildcards.arm, wildcards.seed)
     return [layout.outcome(*run) / "verdicts.json"] if PLAN.judged(wildcards.world) else []
+
+
+def answered_by(wildcards):
+    """What answers a run's questions: its model, and the data that they are about."""
+    yield base_of(wildcards.world)
+    yield from asked_of(wildcards)
+    yield from encoder_of(wildcards)
+    yield layout.run(wildcards.world, wildcards.data, wildcards.arm, wildcards.seed) / "manifest.json"
+
+
+def parts_of(wildcards):
+    """The parts in which a run is asked; nothing where it is asked as a whole."""
+    run = (wildcards.world, wildcards.data, wildcards.arm, wildcards.seed)
+    for part in PLAN.parts(wildcards.world):
+        yield layout.prediction_part(*run, part) / "manifest.json"
+        yield layout.prediction_part(*run, part) / "predictions.jsonl"
 
 
 def threads_of(wildcards):

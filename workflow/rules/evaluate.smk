@@ -1,14 +1,30 @@
 # Prediction needs the model; scoring needs neither model nor GPU; a judge needs the network, so it is asked from here.
 
 OUTCOME = layout.outcome("{world}", "{data}", "{arm}", "{seed}")
+PART = layout.prediction_part("{world}", "{data}", "{arm}", "{seed}", "{part}")
 
 
+rule predict_part:
+    input:
+        answered_by,
+    output:
+        PART / "manifest.json",
+        PART / "predictions.jsonl",
+    log:
+        "logs/predict/{world}/{data}/{arm}/seed{seed}_part{part}.log",
+    threads: threads_of
+    resources:
+        gpu=lambda w: PARAMS.worlds[w.world].gpus,
+    params:
+        slice=slice_of("predict_part"),
+    shell:
+        "python -m stages.predict {params.slice} --threads {threads} 2>&1 | tee {log}"
+
+
+# Of parts it is their lines one behind the other, which takes no device.
 rule predict:
     input:
-        lambda w: base_of(w.world),
-        asked_of,
-        encoder_of,
-        layout.run("{world}", "{data}", "{arm}", "{seed}") / "manifest.json",
+        lambda w: list(parts_of(w)) or list(answered_by(w)),
     output:
         OUTCOME / "predictions" / "manifest.json",
         OUTCOME / "predictions" / "predictions.jsonl",
@@ -16,7 +32,7 @@ rule predict:
         "logs/predict/{world}/{data}/{arm}/seed{seed}.log",
     threads: threads_of
     resources:
-        gpu=lambda w: PARAMS.worlds[w.world].gpus,
+        gpu=lambda w: 0 if PLAN.parts(w.world) else PARAMS.worlds[w.world].gpus,
     params:
         slice=slice_of("predict"),
     shell:
