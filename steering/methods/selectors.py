@@ -106,9 +106,11 @@ class AttendedSelector:
     count: int
 
     def __call__(self, marks: Marks) -> Tensor:
+        positions, picture = grouped(marks.visual, marks.picture)
+        if not len(positions):
+            return positions
         if marks.attended is None:
             raise DataError("attended: the marks do not tell how much the prompt attends to each position")
-        positions, picture = grouped(marks.visual, marks.picture)
         order = marks.attended.flatten()[positions].argsort(descending=True, stable=True)
         rank, _ = ranked(picture[order])
         return positions[order[rank < self.count]].sort().values

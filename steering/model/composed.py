@@ -91,8 +91,15 @@ class ComposedModel(nn.Module):
         return embeddings.masked_scatter(batch.marks.visual.unsqueeze(-1), visual)
 
     def hidden(self, batch: Batch, **options: Any) -> Any:
-        """The backbone's output (last_hidden_state (b, t, d), cache if asked for) with the marks on show."""
-        marks = batch.marks if self.attend is None else replace(batch.marks, attended=self.attend(batch))
+        """The backbone's output (last_hidden_state (b, t, d), cache if asked for) with the marks on show.
+
+        Where no sample has a picture there is nothing to choose, and how much is attended to is not asked.
+        """
+        marks = (
+            batch.marks
+            if self.attend is None or not batch.pictured
+            else replace(batch.marks, attended=self.attend(batch))
+        )
         return self.run(batch, marks, **options)
 
     def run(self, batch: Batch, marks: Marks, **options: Any) -> Any:

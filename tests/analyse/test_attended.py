@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from steering.analyse.attended import chooser, prompt_attention
-from steering.arms import LoraSettings, MoresSettings, NoneSettings
+from steering.arms import LoraSettings, MoresSettings, NoneSettings, TokenChoice
 from steering.data.collate import Batch, Sample, collate
 from steering.data.templates import Turn
 from steering.model.marks import Marks
@@ -64,6 +64,13 @@ def test_a_sample_without_a_prompt_attends_to_nothing(make_model: Callable) -> N
     model = make_model()
     caption = Sample((), (Turn((), (5, 9)),), torch.zeros(6, 8))
     assert prompt_attention(model, collate([caption])).abs().sum() == 0
+
+
+def test_where_there_is_no_picture_nothing_is_asked(make_model: Callable) -> None:
+    model, plain = make_model(MoresSettings(tokens=TokenChoice(attended=2))).eval(), make_model().eval()
+    model.attend = lambda batch: pytest.fail("asked")
+    text = collate([Sample(OPENING, TURNS)])
+    assert torch.equal(model(text)[0], plain(text)[0])
 
 
 def test_what_the_prompt_attends_to_is_on_show(make_model: Callable) -> None:
