@@ -1,10 +1,9 @@
 """Pretrain the connector on captions, the language model frozen: writes checkpoints/connectors/WORLD/."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from steering import layout
-from steering.data.conversations import read
+from steering.data.usable import conversations, tell_left_out
 from steering.job import Job, Slice, run_stage
 
 
@@ -14,6 +13,7 @@ def main(content: Slice) -> None:
     pretrain, world = content["pretrain"], content["world"]
     inputs = {
         "captions": layout.dataset(world, pretrain["dataset"]),
+        "check": layout.check(world, pretrain["dataset"]),
         "base": layout.language_model(content["language_model"]["name"]),
         **_eyes(content),
     }
@@ -50,7 +50,8 @@ def _train(job: Job, content: Slice) -> None:
     connector = assemble.fresh_connector(content, language_model)
     if not _live(content):
         _standardise(connector, layout.features(world, name))
-    captions = [replace(c, image=f"{name}/{c.image}") for c in read(layout.dataset(world, name) / pretrain["captions"])]
+    captions, left_out = conversations(world, name, pretrain["captions"])
+    tell_left_out(left_out)
     model = ComposedModel(connector, language_model, assemble.vision(content) if _live(content) else None)
     samples = assemble.samples(content, pretrain["template"], model)
     with job.making() as folder:
@@ -69,7 +70,8 @@ def _train(job: Job, content: Slice) -> None:
         )
         if trained.first:
             save_connector(connector, folder / "connector.safetensors")
-            job.manifest(folder, world=world, trainable_connector=assemble.parameters(connector), **trained.facts())
+            facts = ({"left_out": left_out} if left_out else {}) | trained.facts()
+            job.manifest(folder, world=world, trainable_connector=assemble.parameters(connector), **facts)
 
 
 def _standardise(connector, path: Path) -> None:

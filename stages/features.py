@@ -2,6 +2,7 @@
 
 from steering import layout
 from steering.data.shards import ImageArchive
+from steering.data.usable import excluded
 from steering.job import Slice, check_outputs, run_stage
 from steering.manifest import whole
 
@@ -21,6 +22,7 @@ def main(content: Slice) -> None:
             vision.to(device()),
             aside,
             statistics=lambda name: "train" in name.split("/")[:2],
+            left_out=excluded(content["world"], content["dataset"]),
             device=device(),
         )
 

@@ -1,32 +1,30 @@
 """Training conversations in LLaVA's format, a data set's own or drawn from the benchmarks' training splits.
 
-Writes data/WORLD/mixtures/DATA.json, in which a picture is named "<dataset>/<name in the archive>".
+Writes data/WORLD/mixtures/DATA.json, in which a picture is named "<dataset>/<name in the archive>", and DATA.facts.json
+with what is in it and what was left out.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
-
 from steering import layout
-from steering.data.conversations import Conversation, group_by_picture, read, write
+from steering.data.conversations import Conversation, group_by_picture, write
+from steering.data.usable import conversations, tell_left_out
 from steering.evaluate.asking import Asked
 from steering.job import Slice, run_stage
+from steering.manifest import write_json
 
 CONVERSATIONS = "conversations.json"
 
 
 def main(content: Slice) -> None:
-    own = content["mixture"].get("conversations")
-    conversations = list(_own(content["world"], own) if own else _drawn(content))
-    write(layout.mixture(content["world"], content["name"]), conversations)
-    print(f"{sum(len(one.turns) for one in conversations)} questions in {len(conversations)} conversations")
+    own, world = content["mixture"].get("conversations"), content["world"]
+    chosen, left_out = conversations(world, own, CONVERSATIONS) if own else _drawn(content)
+    facts = {"questions": sum(len(one.turns) for one in chosen), "conversations": len(chosen), "left_out": left_out}
+    write(layout.mixture(world, content["name"]), chosen)
+    write_json(layout.mixture_facts(world, content["name"]), facts)
+    print(f"{facts['questions']} questions in {facts['conversations']} conversations")
+    tell_left_out(left_out)
 
 
-def _own(world: str, dataset: str) -> Iterator[Conversation]:
-    for one in read(layout.dataset(world, dataset) / CONVERSATIONS):
-        yield replace(one, image=f"{dataset}/{one.image}") if one.image else one
-
-
-def _drawn(content: Slice) -> list[Conversation]:
+def _drawn(content: Slice) -> tuple[list[Conversation], dict[str, int]]:
     mixture = content["mixture"]
     asked = Asked(content["world"])
     items = [
@@ -39,7 +37,7 @@ def _drawn(content: Slice) -> list[Conversation]:
         for name, benchmark in sorted(content["benchmarks"].items())
         for example in asked.draw(benchmark, "train", mixture["shares"][name], seed=mixture["seed"])
     ]
-    return group_by_picture(items, mixture["turns"], mixture["seed"])
+    return group_by_picture(items, mixture["turns"], mixture["seed"]), asked.left_out
 
 
 if __name__ == "__main__":

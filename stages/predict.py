@@ -7,6 +7,7 @@ that joins them; the lines are those of the whole.
 from pathlib import Path
 
 from steering import layout
+from steering.data.usable import tell_left_out
 from steering.evaluate import journal
 from steering.evaluate.asking import Asked
 from steering.evaluate.benchmarks import FORMS
@@ -41,6 +42,7 @@ def _answer(kind: str, content: Slice, run: Run, out: Path) -> None:
         "base": layout.language_model(content["language_model"]["name"]),
         **{name: layout.dataset(content["world"], name) for name in sorted(datasets)},
         **assemble.pictures(content, sorted(datasets)),
+        **{f"check_{name}": layout.check(content["world"], name) for name in sorted(datasets)},
     }
     if assemble.live(content, layout.run(*run)):
         inputs["vision"] = layout.vision_encoder(content["vision_encoder"]["name"])
@@ -55,7 +57,9 @@ def _predict(job: Job, content: Slice, run: Run) -> None:
     from steering.evaluate.trained import trained
 
     model, samples = trained(content, layout.run(*run))
-    questions = [question for split in content["splits"] for question in _questions(content, split)]
+    asked = Asked(content["world"])
+    questions = [question for split in content["splits"] for question in _questions(asked, content, split)]
+    tell_left_out(asked.left_out)
     batches = part_of(planned(questions), content.get("part", 1), content.get("parts", 1))
     with job.making() as out:
         done = journal.resume(out / LINES, batches, _names)
@@ -66,7 +70,8 @@ def _predict(job: Job, content: Slice, run: Run) -> None:
                     at = f"stopped after batch {number} of {len(batches)}"
                     raise Interrupted(f"{interrupts.asked}: {at}; run again to go on from there")
                 journal.append(out / LINES, map(_record, next(answers)))
-        job.manifest(out, resumed_from=done, contexts_cut=_contexts_cut(out / LINES))
+        left_out = {"left_out": asked.left_out} if asked.left_out else {}
+        job.manifest(out, resumed_from=done, contexts_cut=_contexts_cut(out / LINES), **left_out)
 
 
 def _join(content: Slice, run: Run) -> None:
@@ -80,9 +85,10 @@ def _join(content: Slice, run: Run) -> None:
                     check_outputs(folder, [LINES])
                     file.write((folder / LINES).read_bytes())
             told = [read_json(folder / "manifest.json") for folder in folders]
-            sums = {name: sum(part[name] for part in told) for name in ("runtime_seconds", "resumed_from")}
+            facts = {name: told[0][name] for name in ("left_out",) if name in told[0]}
+            facts |= {name: sum(part[name] for part in told) for name in ("runtime_seconds", "resumed_from")}
             memory = max(part["peak_memory_bytes"] for part in told)
-            job.manifest(out, **sums, peak_memory_bytes=memory, contexts_cut=_contexts_cut(out / LINES))
+            job.manifest(out, **facts, peak_memory_bytes=memory, contexts_cut=_contexts_cut(out / LINES))
     job.deliver(layout.outcome(*run) / "predictions")
 
 
@@ -105,10 +111,9 @@ def _contexts_cut(path: Path) -> dict[str, int]:
     return {name: cut.count(name) for name in sorted(set(cut))}
 
 
-def _questions(content: Slice, split: str) -> list:
+def _questions(asked: Asked, content: Slice, split: str) -> list:
     from steering.evaluate.predict import Question
 
-    asked = Asked(content["world"])
     return [
         Question(
             name,

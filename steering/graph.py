@@ -21,6 +21,7 @@ OUTPUTS: dict[str, Callable[..., Path]] = {
     "language_model": lambda name: layout.language_model(name),
     "vision_encoder": lambda name: layout.vision_encoder(name),
     "dataset": lambda world, dataset: layout.dataset(world, dataset),
+    "check": lambda world, dataset: layout.check(world, dataset),
     "features": lambda world, dataset: layout.features(world, dataset),
     "mixture": lambda world, data: layout.mixture(world, data),
     "connector": lambda world: layout.connector(world),
@@ -35,7 +36,7 @@ OUTPUTS: dict[str, Callable[..., Path]] = {
 }
 """In the order in which they run; a folder with a manifest, or a single file without."""
 
-SINGLE_FILES = {"features", "mixture", "judge", "score", "attention", "report", "track"}
+SINGLE_FILES = {"check", "features", "mixture", "judge", "score", "attention", "report", "track"}
 RUN_RULES = ("tune", "predict", "judge", "score", "attention")
 REPORTED = ("score", "attention")
 
@@ -94,12 +95,15 @@ class Graph:
         world = self.plan.world(name)
         if rule == "dataset":
             yield from (("fetch", {"source": source}) for source in world.datasets[words["dataset"]].sources)
+        elif rule == "check":
+            yield "dataset", words
         elif rule == "features":
             yield "dataset", words
+            yield "check", words
             yield "vision_encoder", {"name": world.vision_encoder}
         elif rule == "mixture":
             for dataset in self.plan.mixture_datasets(name, words["data"]):
-                yield "dataset", {"world": name, "dataset": dataset}
+                yield from ((made, {"world": name, "dataset": dataset}) for made in ("dataset", "check"))
         else:
             yield from self._model_above(rule, words)
 
@@ -113,7 +117,7 @@ class Graph:
         if rule != "score":
             yield "language_model", {"name": world.language_model}
         for dataset in self._data_of(rule, words):
-            kinds = ("dataset", "features") if world.features == "once" else ("dataset",)
+            kinds = ("dataset", "check", "features") if world.features == "once" else ("dataset", "check")
             yield from ((made, {"world": name, "dataset": dataset}) for made in kinds)
         if rule == "connector" and world.features == "live":
             yield "vision_encoder", {"name": world.vision_encoder}
@@ -156,9 +160,11 @@ class Graph:
         common = {"base": layout.language_model(world.language_model), "vision": encoder, "encoder": encoder}
         common |= {f"features_{dataset}": layout.features(name, dataset) for dataset in world.datasets}
         common |= {dataset: layout.dataset(name, dataset) for dataset in world.datasets}
+        common |= {f"check_{dataset}": layout.check(name, dataset) for dataset in world.datasets}
         if rule == "connector" and world.pretrain:
             dataset = world.pretrain.dataset
-            return common | {"captions": layout.dataset(name, dataset), "features": layout.features(name, dataset)}
+            captions = {"captions": layout.dataset(name, dataset), "check": layout.check(name, dataset)}
+            return common | captions | {"features": layout.features(name, dataset)}
         if rule == "tune":
             mixture = layout.mixture(name, words["data"])
             return common | {"conversations": mixture, "connector": layout.connector(name)}

@@ -51,6 +51,11 @@ def run_stage(main: Callable[[Slice], None], *, about: str) -> None:
         _end(_told(SteeringError(f"{getattr(error, 'filename', None) or Path.cwd()}: {advice}")))
 
 
+def threads() -> int:
+    """CPU threads this stage may use, as its command line said; one where nothing was said."""
+    return int(os.environ.get("OMP_NUM_THREADS", 1))
+
+
 def _end(code: int) -> None:
     """Exit; of several processes at once, lest the interpreter waits for the others or loses the code on its way."""
     if "STEERING_CHILD" in os.environ:

@@ -29,12 +29,22 @@ def dataset(world: str, name: str) -> Path:
     return Path("data") / world / name
 
 
+def check(world: str, name: str) -> Path:
+    """What the picture check of a data set found."""
+    return Path("data") / world / "checks" / f"{name}.json"
+
+
 def features(world: str, name: str) -> Path:
     return Path("data") / world / "features" / f"{name}.safetensors"
 
 
 def mixture(world: str, name: str) -> Path:
     return Path("data") / world / "mixtures" / f"{name}.json"
+
+
+def mixture_facts(world: str, name: str) -> Path:
+    """What is in a mixture, and what was left out of it."""
+    return mixture(world, name).with_suffix(".facts.json")
 
 
 def connector(world: str) -> Path:

@@ -86,7 +86,12 @@ class Plan:
         return {"name": name, "encoder": self._encoder(name)}
 
     def dataset(self, world: str, dataset: str) -> Slice:
-        return {"world": world, "name": dataset, "dataset": self._dump(self.world(world).datasets[dataset])}
+        told = {k: v for k, v in self._dump(self.world(world).datasets[dataset]).items() if k != "faulty_pictures"}
+        return {"world": world, "name": dataset, "dataset": told}
+
+    def check(self, world: str, dataset: str) -> Slice:
+        policy = self.world(world).datasets[dataset].faulty_pictures
+        return {"world": world, "name": dataset, "faulty_pictures": policy}
 
     def features(self, world: str, dataset: str) -> Slice:
         encoder = self.world(world).vision_encoder

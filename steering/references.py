@@ -11,11 +11,12 @@ from typing import Any
 
 from steering.errors import nearest
 
-RULES = {"all", "fetch", "language_model", "vision_encoder", "dataset", "features", "mixture", "connector", "tune"}
-RULES |= {"predict_part", "predict", "judge", "score", "submit", "attention", "report", "tracking_database", "track"}
+RULES = {"all", "fetch", "language_model", "vision_encoder", "dataset", "check", "features", "mixture", "connector"}
+RULES |= {"tune", "predict_part", "predict", "judge", "score", "submit", "attention", "report", "track"}
+RULES |= {"tracking_database"}
 RULES |= {"phase_data", "phase_pretrain", "phase_tune", "phase_report"}
 RUNS_FOLDER = "runs"
-DATA_FOLDERS = ("features", "mixtures")
+DATA_FOLDERS = ("checks", "features", "mixtures")
 
 
 def lookup(raw: Any, *keys: Any) -> Any:

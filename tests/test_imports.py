@@ -50,12 +50,14 @@ LIGHT = [
     "steering.data.evaluation",
     "steering.data.builders",
     "steering.data.shards",
+    "steering.data.picture_check",
     "steering.data.conversations",
     "steering.data.embedded",
 ]
 LIGHT_STAGES = [
     "fetch",
     "dataset",
+    "check",
     "mixture",
     "judge",
     "score",

@@ -15,15 +15,17 @@ from steering import layout
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = st.from_regex(r"[a-z0-9][a-z0-9_]{0,5}", fullmatch=True)
-FOLDERS_BESIDE_DATA = ("features", "mixtures")
+FOLDERS_BESIDE_DATA = ("checks", "features", "mixtures")
 
 SHAPES = {
     "download": 1,
     "language_model": 1,
     "vision_encoder": 1,
     "dataset": 2,
+    "check": 2,
     "features": 2,
     "mixture": 2,
+    "mixture_facts": 2,
     "connector": 1,
     "run": 4,
     "outcome": 4,

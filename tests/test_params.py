@@ -207,6 +207,10 @@ def test_every_rule_of_the_workflow_is_a_reserved_name():
             "worlds.small.datasets.features: features is the name of a folder",
         ),
         (
+            ("{pictures: {builder", "{checks: {builder"),
+            "worlds.small.datasets.checks: checks is the name of a folder",
+        ),
+        (
             ("{pictures: {builder", "{mixtures: {builder"),
             "worlds.small.datasets.mixtures: mixtures is the name of a folder",
         ),

@@ -65,6 +65,7 @@ def _slices(plan: Plan) -> Iterator[tuple[Job, dict]]:
         yield ("connector", world), plan.connector(world)
         for name in plan.datasets_of(world):
             yield ("dataset", world, name), plan.dataset(world, name)
+            yield ("check", world, name), plan.check(world, name)
             yield ("features", world, name), plan.features(world, name)
         yield from ((("mixture", world, name), plan.mixture(world, name)) for name in params.worlds[world].mixtures)
     for experiment in params.experiments:
@@ -150,6 +151,11 @@ def test_other_steps_of_a_world_change_its_tuning_alone(planned):
 def test_other_steps_of_pretraining_change_the_connectors_alone(planned):
     text = replaced("recipe: {steps: 6,", "recipe: {steps: 7,")
     assert changed(planned(), planned(text)) == {("connector", "small"), ("connector", "long")}
+
+
+def test_what_becomes_of_faulty_pictures_changes_the_check_alone(planned):
+    text = replaced("settings: {seed: 0}}", "settings: {seed: 0}, faulty_pictures: exclude}")
+    assert changed(planned(), planned(text)) == {("check", "small", "flags"), ("check", "long", "flags")}
 
 
 def test_another_title_of_a_benchmark_changes_the_reports_alone(planned):

@@ -23,8 +23,9 @@ from steering.standing import Standing
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "tests/example.yaml").read_text(encoding="utf-8")
-TABLE_JOBS = {"fetch": 5, "language_model": 1, "vision_encoder": 1, "dataset": 2, "features": 2, "mixture": 1}
-TABLE_JOBS |= {"connector": 1, "tune": 3, "predict": 3, "score": 3, "attention": 3, "report": 1, "track": 1}
+TABLE_JOBS = {"fetch": 5, "language_model": 1, "vision_encoder": 1, "dataset": 2, "check": 2, "features": 2}
+TABLE_JOBS |= {"mixture": 1, "connector": 1, "tune": 3, "predict": 3, "score": 3, "attention": 3}
+TABLE_JOBS |= {"report": 1, "track": 1}
 
 
 class Project:
@@ -108,6 +109,7 @@ def test_a_changed_arm_makes_its_own_runs_stale(project):
         ("warm_start: {steps: 3", "warm_start: {steps: 4", "connector"),
         ("image_size: 64", "image_size: 32", "vision_encoder"),
         ("train: 8", "train: 9", "dataset"),
+        ("settings: {seed: 0}}", "settings: {seed: 0}, faulty_pictures: exclude}", "check"),
         ("package: facts", "package: others", "fetch"),
         ("hidden_size: 64", "hidden_size: 32", "language_model"),
         ("form: vqa", "form: pope", "mixture"),
@@ -189,7 +191,7 @@ def test_a_file_that_nobody_recorded_is_stale(project):
     project.finish()
     project.records.clear()
     found = counts(project.standing())
-    assert found["features"] == (0, 0, 2)
+    assert found["check"] == found["features"] == (0, 0, 2)
     assert found["score"] == (0, 0, 3)
 
 

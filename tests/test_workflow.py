@@ -71,7 +71,7 @@ def expected(experiment: str) -> dict[str, int]:
         PARAMS.language_models[world.language_model].source,
         PARAMS.vision_encoders[world.vision_encoder].source,
     }
-    counts = {"fetch": len(sources), "dataset": len(world.datasets), "features": len(world.datasets)}
+    counts = {"fetch": len(sources)} | dict.fromkeys(("dataset", "check", "features"), len(world.datasets))
     once = ("language_model", "vision_encoder", "mixture", "connector", "report", "track", "tracking_database")
     return counts | dict.fromkeys(RUN_RULES, runs) | dict.fromkeys(once, 1)
 

@@ -7,7 +7,7 @@ the pictures chosen for statistics.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,17 @@ def write_features(
     path: Path,
     *,
     statistics: Callable[[str], bool],
+    left_out: Container[str] = (),
     device: torch.device | str = "cpu",
 ) -> int:
     """Encode each distinct picture of *archive* once; returns how many. *statistics* picks names for mean and std.
 
-    device: where *encoder* is.
+    left_out: names of pictures that cannot be used; device: where *encoder* is.
+    Raises DataError where no picture is left.
     """
-    names = {archive.identity(name): name for name in reversed(archive.names())}
+    names = {archive.identity(name): name for name in reversed(archive.names()) if name not in left_out}
+    if not names:
+        raise DataError(f"{archive.folder}: no picture that can be used; features need one")
     encoded = torch.cat(list(_encode(archive, encoder, list(names.values()), device=device)))  # (n, v, c)
     chosen = torch.tensor([statistics(name) for name in names.values()])
     basis = encoded[chosen].float().flatten(0, 1) if chosen.any() else encoded.float().flatten(0, 1)

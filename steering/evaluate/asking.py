@@ -11,6 +11,7 @@ from typing import Any
 
 from steering import layout
 from steering.data.shards import ImageArchive
+from steering.data.usable import excluded
 from steering.evaluate.benchmarks import FORMS, Example
 from steering.evaluate.benchmarks.form import without_instruction
 from steering.evaluate.questions import draw
@@ -25,11 +26,17 @@ def official_split(benchmark: Benchmark, split: str) -> str | None:
 
 
 class Asked:
-    """Examples of benchmarks (form, dataset, folder, subset) in one world."""
+    """Examples of benchmarks (form, dataset, folder, subset) in one world, but for those on pictures that the picture
+    check of their data set leaves out.
+
+    left_out: how many those were, by "<dataset>/<form>/<subset>/<split>", of the examples that were read.
+    """
 
     def __init__(self, world: str):
         self.world = world
         self.archive = cache(self._archive)
+        self.left_out: dict[str, int] = {}
+        self._excluded = cache(lambda dataset: excluded(world, dataset))
 
     def _archive(self, dataset: str) -> ImageArchive:
         return ImageArchive(layout.dataset(self.world, dataset))
@@ -40,8 +47,17 @@ class Asked:
         if official is None:
             return []
         root = layout.dataset(self.world, benchmark["dataset"]) / benchmark["folder"]
-        examples = FORMS[benchmark["form"]].examples(root, official, benchmark["subset"])
+        told = FORMS[benchmark["form"]].examples(root, official, benchmark["subset"])
+        examples = self._usable(benchmark, split, told)
         return examples if benchmark["instruction"] else [without_instruction(example) for example in examples]
+
+    def _usable(self, benchmark: Benchmark, split: str, examples: list[Example]) -> list[Example]:
+        faulty = self._excluded(benchmark["dataset"])
+        kept = [example for example in examples if example.image not in faulty]
+        if len(kept) < len(examples):
+            parts = (benchmark["dataset"], benchmark["form"], benchmark["subset"], split)
+            self.left_out["/".join(filter(None, parts))] = len(examples) - len(kept)
+        return kept
 
     def draw(self, benchmark: Benchmark, split: str, share: Mapping[str, Any] | None, *, seed: int) -> list[Example]:
         """The share of *split* that is asked, None for all; see steering.evaluate.questions."""

@@ -60,11 +60,15 @@ MethodName = Literal["none", "full", "lora", "adapter", "oft", "ia3", "mores", "
 
 
 class Dataset(Part):
-    """A data set and the builder that writes its official files from sources."""
+    """A data set and the builder that writes its official files from sources.
+
+    faulty_pictures: whether pictures that cannot be used end everything, or are left out with what is asked about them.
+    """
 
     builder: BuilderName
     sources: list[Name]
     settings: dict[str, int | float | str] = {}
+    faulty_pictures: Literal["fail", "exclude"] = "fail"
 
 
 class Share(Part):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from stages import check
 from steering import layout
 from steering.data.shards import write_images
 from steering.manifest import sha256_file, write_json
@@ -49,7 +50,7 @@ def here(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def pictures(here) -> Path:
-    """The data set `pictures` of world `tiny`: three pictures a split, twelve POPE questions in each."""
+    """The data set `pictures` of world `tiny`: three pictures a split, twelve POPE questions in each; checked."""
     folder = layout.dataset("tiny", "pictures")
     names = {split: [f"{split}/{number}.png" for number in range(3)] for split in ("train", "test")}
     shown = [name for split in names for name in names[split]]
@@ -60,6 +61,7 @@ def pictures(here) -> Path:
             lines = [pope_line(number, own[number % 3]) for number in range(4)]
             (folder / "pope" / split / f"{category}.json").write_text("\n".join(lines))
     put_manifest(folder)
+    check.main({"world": "tiny", "name": "pictures", "faulty_pictures": "fail"})
     return folder
 
 

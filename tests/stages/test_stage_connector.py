@@ -9,9 +9,11 @@ import torch
 from safetensors.torch import load_file
 from tiny_world import MODEL, PRETRAIN, put_conversations, put_parts
 
+from stages import check
 from stages.connector import main
 from steering import layout
 from steering.data.features import Features
+from steering.data.shards import ImageArchive, write_images
 from steering.errors import ParamsError
 from steering.manifest import read_json
 from steering.metrics_log import read_metrics
@@ -49,6 +51,17 @@ def test_identity_is_delivered_untrained(content):
     main(content | {"connector": "identity", "vision_encoder": vision, "pretrain": PRETRAIN | {"warm_start": None}})
     assert read_metrics(OUT / "metrics.jsonl") == []
     assert read_json(OUT / "manifest.json")["trainable_connector"] == 0
+
+
+def test_captions_of_excluded_pictures_are_left_out_and_counted(content, put_manifest, capsys):
+    folder = layout.dataset("tiny", "pictures")
+    archive = ImageArchive(folder)
+    write_images(folder, [(name, b"" if name == "train/1.png" else archive.read(name)) for name in archive.names()])
+    check.main({"world": "tiny", "name": "pictures", "faulty_pictures": "exclude"})
+    put_conversations(put_manifest)
+    main(content)
+    assert read_json(OUT / "manifest.json")["left_out"] == {"pictures/captions.json": 1}
+    assert "pictures/captions.json 1" in capsys.readouterr().out
 
 
 def test_pretraining_trains_no_encoder_layers(content):

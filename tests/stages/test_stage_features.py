@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from stages import check
 from stages.features import main
 from steering import layout
 from steering.data.features import Features
@@ -57,16 +58,37 @@ def test_a_broken_picture_is_named_and_leaves_no_features(content, broken):
     items = [(name, archive.read(name)) for name in archive.names()]
     bad = items[1][1][:60] if broken == "half" else broken
     write_images(folder, [items[0], ("train/1.png", bad), *items[2:]])
-    with pytest.raises(DataError, match=r"images\.tar: train/1\.png: not a readable picture"):
+    with pytest.raises(DataError, match=r"images-00000\.tar: train/1\.png: not a readable picture"):
         main(content)
     assert list(OUT.parent.iterdir()) == []
 
 
+def test_a_picture_that_the_check_leaves_out_is_not_encoded(content):
+    folder = layout.dataset("tiny", "pictures")
+    archive = ImageArchive(folder)
+    items = [(name, b"" if name == "train/1.png" else archive.read(name)) for name in archive.names()]
+    write_images(folder, items)
+    check.main({"world": "tiny", "name": "pictures", "faulty_pictures": "exclude"})
+    main(content)
+    archive, features = ImageArchive(folder), Features(OUT)
+    assert archive.identity("train/1.png") not in features
+    assert all(archive.identity(name) in features for name in archive.names() if name != "train/1.png")
+    assert torch.allclose(features.mean, torch.tensor([0.5, 0.0, 0.5]))  # red and blue
+
+
+def test_no_picture_that_can_be_used_is_told(content):
+    folder = layout.dataset("tiny", "pictures")
+    write_images(folder, [("train/0.png", b"")])
+    check.main({"world": "tiny", "name": "pictures", "faulty_pictures": "exclude"})
+    with pytest.raises(DataError, match="data/tiny/pictures: no picture that can be used"):
+        main(content)
+
+
 def test_a_cut_off_archive_names_the_picture_it_lacks(content):
-    path = layout.dataset("tiny", "pictures") / "images.tar"
+    path = layout.dataset("tiny", "pictures") / "images-00000.tar"
     entry = ImageArchive(path.parent)._entry("test/2.png")
-    path.write_bytes(path.read_bytes()[: entry[0] + 5])
-    with pytest.raises(DataError, match=r"images\.tar: test/2\.png: damaged \(5 of \d+ bytes"):
+    path.write_bytes(path.read_bytes()[: entry.offset + 5])
+    with pytest.raises(DataError, match=r"images-00000\.tar: test/2\.png: damaged \(5 of \d+ bytes"):
         main(content)
 
 

@@ -160,9 +160,9 @@ def test_text_alone_asks_for_no_picture(scribe: Scribe) -> None:
 
 def test_a_data_set_that_is_not_there_says_so_itself(scribe: Scribe) -> None:
     def places(picture: str) -> int:
-        raise DataError("data/w/coco/images.json: not found")
+        raise DataError("data/w/coco/images.parquet: not found")
 
-    assert refusal([talk()], scribe, places=places) == "data/w/coco/images.json: not found"
+    assert refusal([talk()], scribe, places=places) == "data/w/coco/images.parquet: not found"
 
 
 @pytest.mark.parametrize("independent", [True, False])

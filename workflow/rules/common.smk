@@ -45,9 +45,10 @@ def base_of(world):
 
 
 def data_of(world, names):
-    """Prepared data sets of a world and, where they are computed once, their features."""
+    """Prepared data sets of a world with their picture checks and, where they are computed once, their features."""
     for name in names:
         yield layout.dataset(world, name) / "manifest.json"
+        yield layout.check(world, name)
         if PARAMS.worlds[world].features == "once":
             yield layout.features(world, name)
 

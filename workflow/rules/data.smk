@@ -57,9 +57,24 @@ rule dataset:
         "python -m stages.dataset {params.slice} 2>&1 | tee {log}"
 
 
+rule check:
+    input:
+        layout.dataset("{world}", "{dataset}") / "manifest.json",
+    output:
+        layout.check("{world}", "{dataset}"),
+    log:
+        "logs/check/{world}/{dataset}.log",
+    threads: threads_of
+    params:
+        slice=slice_of("check"),
+    shell:
+        "python -m stages.check {params.slice} --threads {threads} 2>&1 | tee {log}"
+
+
 rule features:
     input:
         layout.dataset("{world}", "{dataset}") / "manifest.json",
+        layout.check("{world}", "{dataset}"),
         lambda w: layout.vision_encoder(PARAMS.worlds[w.world].vision_encoder) / "manifest.json",
     output:
         layout.features("{world}", "{dataset}"),
@@ -77,8 +92,10 @@ rule features:
 rule mixture:
     input:
         lambda w: [layout.dataset(w.world, name) / "manifest.json" for name in PLAN.mixture_datasets(w.world, w.data)],
+        lambda w: [layout.check(w.world, name) for name in PLAN.mixture_datasets(w.world, w.data)],
     output:
         layout.mixture("{world}", "{data}"),
+        layout.mixture_facts("{world}", "{data}"),
     log:
         "logs/mixture/{world}/{data}.log",
     params:

@@ -1,7 +1,7 @@
 """Converters of the papers' published training data, by name.
 
 A converter is `convert(sources, out, settings) -> facts for the manifest`, as a builder of the embedded world is. It
-writes conversations.json, images.tar, images.json and facts.json. Same sources and settings, same bytes.
+writes conversations.json, the picture archive and facts.json. Same sources and settings, same bytes.
 """
 
 from __future__ import annotations

@@ -93,11 +93,11 @@ def test_another_seed_gives_other_scenes(built, icon_wheels, tmp_path):
 def test_a_failed_build_leaves_the_former_data_set_alone(icon_wheels, tmp_path):
     out = tmp_path / "icons"
     build(icon_wheels, out, SETTINGS)
-    before = (out / "images.tar").read_bytes()
+    before = (out / "images-00000.tar").read_bytes()
     with pytest.raises(SourceError):
         build({**icon_wheels, "openmoji": tmp_path / "gone.whl"}, out, SETTINGS)
     assert [path.name for path in tmp_path.iterdir()] == ["icons"]
-    assert (out / "images.tar").read_bytes() == before
+    assert (out / "images-00000.tar").read_bytes() == before
 
 
 def test_an_icon_that_is_missing_is_named(icon_wheels, tmp_path):
