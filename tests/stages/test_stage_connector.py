@@ -77,4 +77,4 @@ def test_pictures_are_seen_live_where_there_are_no_features(content):
     saved = load_file(OUT / "connector.safetensors")
     assert not saved["mean"].any()
     assert [line["step"] for line in read_metrics(OUT / "metrics.jsonl")] == [1, 2, 3]
-    assert set(read_json(OUT / "manifest.json")["inputs"]) == {"captions", "base", "vision"}
+    assert set(read_json(OUT / "manifest.json")["inputs"]) == {"captions", "check", "base", "vision"}

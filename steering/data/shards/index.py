@@ -88,7 +88,8 @@ class Texts:
     def __init__(self, column: Any):
         whole = column.combine_chunks()
         _, offsets, data = whole.buffers()
-        self.offsets = np.frombuffer(offsets, np.int64)[whole.offset : whole.offset + len(whole) + 1] if offsets else []
+        places = np.frombuffer(offsets, np.int64) if offsets else np.zeros(1, np.int64)
+        self.offsets: NDArray[np.int64] = places[whole.offset : whole.offset + len(whole) + 1]
         self.data = memoryview(data) if data else memoryview(b"")
         self._length = len(whole)
 
