@@ -8,7 +8,8 @@ import pytest
 
 from stages import check, mixture
 from steering import layout
-from steering.data.conversations import read
+from steering.data.conversations import Conversation, read, write
+from steering.data.picture_check import Findings
 from steering.data.shards import ImageArchive, write_images
 from steering.errors import DataError
 from steering.evaluate.asking import Asked
@@ -76,3 +77,21 @@ def test_a_mixture_says_how_many_questions_it_goes_without(faulty, mixing, capsy
         "left_out": {"pictures/pope/train": 3},
     }
     assert "left out with pictures that cannot be used: pictures/pope/train 3" in capsys.readouterr().out
+
+
+def test_a_mixture_of_a_data_sets_own_conversations_goes_without_them_too(faulty, mixing):
+    told = [Conversation(name, name, (("What?", "That."),)) for name in ("train/0.png", "train/1.png")]
+    write(layout.dataset("tiny", "pictures") / "conversations.json", told)
+    check.main(content("exclude"))
+    mixture.main(mixing | {"mixture": {"conversations": "pictures"}})
+    assert [conversation.image for conversation in read(layout.mixture("tiny", "mix"))] == ["pictures/train/0.png"]
+    facts = read_json(layout.mixture_facts("tiny", "mix"))
+    assert facts == {"questions": 1, "conversations": 1, "left_out": {"pictures/conversations.json": 1}}
+
+
+def test_pictures_are_decoded_by_as_many_processes_as_the_command_line_gives(pictures, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    asked = []
+    monkeypatch.setattr(check, "check_pictures", lambda archive, processes: asked.append(processes) or Findings())
+    check.main(content("fail"))
+    assert asked == [3]

@@ -15,8 +15,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 from tiny_world import MODEL, PRETRAIN, asking, put_conversations, put_parts, tuning
 
-from stages import attention, connector, predict, tune
+from stages import attention, check, connector, features, predict, tune
 from steering import layout
+from steering.data.shards import ImageArchive, write_images
 from steering.errors import CheckpointError, DataError
 from steering.evaluate import journal, trained
 from steering.evaluate import predict as predicting
@@ -242,3 +243,13 @@ def test_endings_are_weighed_beside_answers(benchmark, monkeypatch, pictures, pu
     assert read_json(OUT / "manifest.json")["contexts_cut"] == {"endings": 1}
     for line in weighed:
         assert len(json.loads(line["answer"])) == 4 and max(json.loads(line["answer"])) < 0
+
+
+def test_questions_on_excluded_pictures_are_not_answered_and_are_counted(pictures, answered):
+    archive = ImageArchive(pictures)
+    write_images(pictures, [(name, b"" if name == "test/2.png" else archive.read(name)) for name in archive.names()])
+    check.main({"world": "tiny", "name": "pictures", "faulty_pictures": "exclude"})
+    features.main({"world": "tiny", "dataset": "pictures", "name": "eye", "encoder": MODEL["vision_encoder"]})
+    lines, told = answered("none")
+    assert {line["picture"] for line in lines} == {"pictures/test/0.png", "pictures/test/1.png"}
+    assert told["left_out"] == {"pictures/pope/test": 3}

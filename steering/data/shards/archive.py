@@ -104,7 +104,9 @@ class ImageArchive:
 
 def as_rgb(picture: Image.Image) -> Image.Image:
     """*picture* decoded, 8 bits a channel; of wider grey values the upper 8 of 16 bits."""
-    if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.getextrema()[1] > BYTE):
-        levels = np.asarray(picture).astype(np.int64).clip(0, (1 << 16) - 1) >> 8
-        picture = Image.fromarray(levels.astype(np.uint8))
+    if picture.mode.startswith("I"):
+        levels = np.asarray(picture).astype(np.int64)
+        if picture.mode != "I" or levels.max() > BYTE:
+            levels = levels >> 8
+        picture = Image.fromarray(levels.clip(0, BYTE).astype(np.uint8))
     return picture.convert("RGB")
