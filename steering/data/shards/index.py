@@ -24,13 +24,21 @@ from numpy.typing import NDArray
 from steering.errors import DataError, nearest
 
 INDEX = "images.parquet"
-IDENTITY_DIGITS = 16
+IDENTITY_BYTES = 8
+IDENTITY_DIGITS = 2 * IDENTITY_BYTES
+ROWS_TOGETHER = 1 << 16
+"""Rows of the file that are decoded at once, which bounds the memory that opening takes beside what it keeps."""
+
+STRIDE = 128
+"""Rows between the names that are kept at hand, to look among first."""
+
 NEIGHBOURS = 100
 """Names before and after the place of an unknown one, among which the one that was meant is looked for."""
 
 TYPES = {"name": "large_string", "position": "int64", "shard": "int32", "offset": "int64", "bytes": "int64"}
 TYPES |= {"sha256": "large_string", "format": "string", "width": "int32", "height": "int32"}
-NEEDED = ["name", "position", "shard", "offset", "bytes", "sha256"]
+NUMBERS = ("position", "shard", "offset", "bytes")
+NEEDED = ("name", *NUMBERS, "sha256")
 ENCODINGS = {"name": "DELTA_BYTE_ARRAY", "sha256": "PLAIN"}
 ENCODINGS |= dict.fromkeys(("position", "shard", "offset", "bytes", "width", "height"), "DELTA_BINARY_PACKED")
 
@@ -65,6 +73,7 @@ def write_index(path: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
     parquet.write_table(
         pyarrow.table(columns),
         path,
+        row_group_size=ROWS_TOGETHER,
         compression="zstd",
         use_dictionary=["format"],
         column_encoding=ENCODINGS,
@@ -102,6 +111,10 @@ class Texts:
     def text(self, row: int) -> str:
         return self[row].decode()
 
+    def whole(self) -> str:
+        """All texts, one behind the other."""
+        return str(self.data[self.offsets[0] : self.offsets[-1]], "utf-8")
+
 
 class Index:
     """An index in memory, in arrays: about 45 bytes and the name for each row. Raises DataError for a broken file."""
@@ -109,10 +122,10 @@ class Index:
     def __init__(self, path: Path):
         self.path = path
         columns = _read(path)
-        self._names, self._identities = Texts(columns["name"]), Texts(columns["sha256"])
-        self._position, self._shard, self._offset, self._bytes = (
-            columns[name].to_numpy() for name in ("position", "shard", "offset", "bytes")
-        )
+        self._names: Texts = columns["name"]
+        self._identities: bytes = columns["sha256"]
+        self._position, self._shard, self._offset, self._bytes = (columns[name] for name in NUMBERS)
+        self._landmarks = [self._names[row] for row in range(0, len(self._names), STRIDE)]
 
     def __len__(self) -> int:
         return len(self._names)
@@ -124,7 +137,8 @@ class Index:
         row = self._row(name)
         if row is None:
             raise DataError(f"{self.path}: {name}: no such picture{self._meant(name)}; it holds {len(self)} names")
-        return Entry(int(self._shard[row]), int(self._offset[row]), int(self._bytes[row]), self._identities.text(row))
+        identity = self._identities[row * IDENTITY_BYTES : (row + 1) * IDENTITY_BYTES].hex()
+        return Entry(int(self._shard[row]), int(self._offset[row]), int(self._bytes[row]), identity)
 
     def names(self) -> list[str]:
         """In the order of writing."""
@@ -133,7 +147,7 @@ class Index:
     def distinct(self) -> list[str]:
         """The first name of each distinct picture, in the order of writing."""
         order = self._order()
-        identities = np.frombuffer(self._identities.data, f"S{IDENTITY_DIGITS}", count=len(self))[order]
+        identities = np.frombuffer(self._identities, f"u{IDENTITY_BYTES}")[order]
         first = np.sort(np.unique(identities, return_index=True)[1])
         return [self._names.text(row) for row in order[first]]
 
@@ -142,11 +156,16 @@ class Index:
 
     def _row(self, name: str) -> int | None:
         wanted = _encoded(name)
-        row = bisect_left(self._names, wanted)
+        row = self._place(wanted)
         return row if row < len(self) and self._names[row] == wanted else None
 
+    def _place(self, wanted: bytes) -> int:
+        """The row of *wanted*, or the one it would have; few steps of the bisection are in Python."""
+        end = bisect_left(self._landmarks, wanted) * STRIDE
+        return bisect_left(self._names, wanted, max(end - STRIDE, 0), min(end, len(self)))
+
     def _meant(self, name: str) -> str:
-        place = bisect_left(self._names, _encoded(name))
+        place = self._place(_encoded(name))
         around = range(max(place - NEIGHBOURS, 0), min(place + NEIGHBOURS, len(self)))
         return nearest(name, [self._names.text(row) for row in around])
 
@@ -157,17 +176,39 @@ def _encoded(name: str) -> bytes:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    from pyarrow import ArrowException, parquet
+    """NEEDED in the shape in which they are kept; one column after the other, so that little else is in memory."""
+    from pyarrow import ArrowException, default_memory_pool, parquet
 
     try:
         with path.open("rb") as file:
-            table = parquet.ParquetFile(file, page_checksum_verification=True).read(columns=NEEDED, use_threads=False)
+            table = parquet.ParquetFile(file, page_checksum_verification=True)
+            _check_columns(path, table.schema_arrow)
+            return {name: _kept(path, name, table.read(columns=[name], use_threads=False)[name]) for name in NEEDED}
     except FileNotFoundError as fault:
         raise DataError(f"{path}: not found; a data set folder holds {shard_name(0)}, ... and {INDEX}") from fault
     except (ArrowException, OSError, ValueError) as fault:
         raise DataError(f"{path}: not a readable index ({fault}); build the data set again") from fault
-    wrong = [name for name in NEEDED if name not in table.column_names or str(table[name].type) != TYPES[name]]
-    if wrong or any(table[name].null_count for name in NEEDED):
+    finally:
+        default_memory_pool().release_unused()
+
+
+def _check_columns(path: Path, schema: Any) -> None:
+    if any(name not in schema.names or str(schema.field(name).type) != TYPES[name] for name in NEEDED):
         allowed = ", ".join(f"{name} {TYPES[name]}" for name in NEEDED)
-        raise DataError(f"{path}: not an index of pictures ({table.schema.names}); allowed {allowed}, none missing")
-    return {name: table[name] for name in NEEDED}
+        raise DataError(f"{path}: not an index of pictures ({', '.join(schema.names)}); allowed {allowed}")
+
+
+def _kept(path: Path, name: str, column: Any) -> Any:
+    if column.null_count:
+        raise DataError(f"{path}: {column.null_count} rows without {name}; build the data set again")
+    if name in NUMBERS:
+        return column.to_numpy()
+    texts = Texts(column)
+    return texts if name == "name" else _identities(texts)
+
+
+def _identities(texts: Texts) -> bytes:
+    content = bytes.fromhex(texts.whole())
+    if len(content) != IDENTITY_BYTES * len(texts):
+        raise ValueError(f"a sha256 that has not {IDENTITY_DIGITS} digits")
+    return content

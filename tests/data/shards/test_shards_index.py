@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from steering.data.shards.index import INDEX, Entry, Index, Row, write_index
+from steering.data.shards.index import INDEX, STRIDE, Entry, Index, Row, write_index
 from steering.errors import DataError
 
 NAMES = st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True, max_size=40)
@@ -117,7 +117,7 @@ def test_any_flipped_byte_of_the_rows_is_noticed(tmp_path):
 
 def test_another_table_is_refused_with_its_columns(tmp_path):
     parquet.write_table(pyarrow.table({"name": ["a"], "shard": [1]}), tmp_path / INDEX)
-    with pytest.raises(DataError, match=r"not an index of pictures \(\['name', 'shard'\]\); allowed name large_string"):
+    with pytest.raises(DataError, match=r"not an index of pictures \(name, shard\); allowed name large_string"):
         Index(tmp_path / INDEX)
 
 
@@ -126,5 +126,20 @@ def test_an_index_with_an_empty_cell_is_refused(tmp_path):
     table = parquet.read_table(tmp_path / INDEX)
     holed = table.set_column(3, "offset", pyarrow.array([0, None], "int64"))
     parquet.write_table(holed, tmp_path / INDEX)
-    with pytest.raises(DataError, match="not an index of pictures"):
+    with pytest.raises(DataError, match="1 rows without offset; build the data set again"):
         Index(tmp_path / INDEX)
+
+
+@pytest.mark.parametrize("digits", ["0" * 15, "0" * 14, "x" * 16])
+def test_an_index_with_a_broken_sha256_is_refused(tmp_path, digits):
+    write_index(tmp_path / INDEX, ["a"], [Row(Entry(0, 512, 1, digits), NO_LOOK)])
+    with pytest.raises(DataError, match="not a readable index"):
+        Index(tmp_path / INDEX)
+
+
+def test_names_about_a_landmark_are_found(tmp_path):
+    names = [f"{number:05d}" for number in range(1, 4 * STRIDE, 2)]
+    index = written(tmp_path, names)
+    assert [f"{number:05d}" in index for number in range(4 * STRIDE + 2)] == [
+        number % 2 == 1 and number < 4 * STRIDE for number in range(4 * STRIDE + 2)
+    ]
