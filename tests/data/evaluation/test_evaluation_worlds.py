@@ -9,6 +9,7 @@ from official_files import make_all
 
 from steering.data.builders import ALL
 from steering.data.conversations import read
+from steering.data.picture_check import check_pictures
 from steering.data.shards import ImageArchive
 from steering.evaluate.benchmarks import FORMS
 from steering.params import load
@@ -44,6 +45,14 @@ def test_every_benchmark_finds_its_questions_and_pictures(built):
         archive = ImageArchive(folder / benchmark.dataset)
         assert examples, name
         assert [one.image for one in examples if one.image and one.image not in archive] == [], name
+
+
+def test_every_data_set_passes_its_picture_check(built):
+    world, folder = built
+    for name in world.datasets:
+        archive = ImageArchive(folder / name)
+        found = check_pictures(archive)
+        assert (found.pictures, found.faulty) == (len(archive.distinct()), 0), name
 
 
 def test_every_mixture_and_pretraining_finds_its_conversations(built):
