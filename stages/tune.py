@@ -45,7 +45,7 @@ def _train(job: Job, content: Slice) -> None:
         trained = train(
             model,
             read(layout.mixture(content["world"], content["data"])),
-            assemble.samples(content, content["template"], model),
+            assemble.samples(content, content["template"], model, independent=content["recipe"]["independent_turns"]),
             recipe=content["recipe"],
             seed=content["seed"],
             state=job.state,

@@ -121,11 +121,15 @@ def vision(content: Slice, run: Path | None = None) -> VisionEncoder:
 
 
 def scribe(content: Slice, template: str) -> Scribe:
-    return Scribe(load_tokenizer(base_folder(content)), template_named(template))
+    tokenizer = load_tokenizer(base_folder(content))
+    return Scribe(tokenizer, template_named(template, tokenizer))
 
 
-def samples(content: Slice, template: str, model: ComposedModel) -> Samples:
-    """Samples of the slice's world as *model* reads them: of pixels where it has its vision encoder."""
+def samples(content: Slice, template: str, model: ComposedModel, *, independent: bool = True) -> Samples:
+    """Samples of the slice's world as *model* reads them: of pixels where it has its vision encoder.
+
+    independent: each turn is asked as if alone; else later ones stand behind those before them.
+    """
     told = content["vision_encoder"]
     return Samples(
         content["world"],
@@ -133,6 +137,7 @@ def samples(content: Slice, template: str, model: ComposedModel) -> Samples:
         connector=model.connector,
         vision=model.vision,
         shape=(told["tokens"], told["width"]),
+        independent=independent,
     )
 
 
@@ -155,15 +160,19 @@ class Samples:
         connector: Connector | None = None,
         vision: VisionEncoder | None = None,
         shape: tuple[int, int] = (1, 1),
+        independent: bool = True,
     ):
-        self.world, self.scribe, self._shape = world, writer, shape
+        self.world, self.scribe, self._shape, self._independent = world, writer, shape, independent
         self._connector, self._vision = connector, vision
         self._archive = cache(lambda dataset: ImageArchive(layout.dataset(world, dataset)))
         self._features = cache(lambda dataset: Features(layout.features(world, dataset)))
 
     def sample(self, picture: str | None, turns: Iterable[tuple[str, str | None]]) -> Sample:
         """*picture* is "<dataset>/<name>" or None; an answer of None is to be predicted."""
-        written = tuple(self.scribe.turn(asked, told, pictured=picture is not None) for asked, told in turns)
+        written = tuple(
+            self.scribe.turn(asked, told, pictured=picture is not None, later=number > 0 and not self._independent)
+            for number, (asked, told) in enumerate(turns)
+        )
         return self._laid_out(picture, written)
 
     def replay(self, picture: str | None, question: str, said: str) -> Sample:
@@ -172,7 +181,7 @@ class Samples:
 
     def _laid_out(self, picture: str | None, written: tuple[Turn, ...]) -> Sample:
         if picture is None:
-            return Sample(self.scribe.opening, written)
+            return Sample(self.scribe.text_opening, written)
         if self._vision is not None:
             places = self._places(self._vision.tokens)
             return Sample(self.scribe.opening, written, pixels=self.pixels(picture), visual_tokens=places)

@@ -68,7 +68,11 @@ def _methods() -> Iterator[Row]:
 def _templates() -> Iterator[Row]:
     for name, template in _registry("steering.data.templates", "TEMPLATES").items():
         written = "<picture>".join((template.opening, f"{template.before}{'question' if template.asks else ''}"))
-        yield {"name": name, "text": f"{written}{template.after}answer{template.closing}"}
+        yield {
+            "name": name,
+            "text": f"{written}{template.after}{template.lead}answer{template.closing}{template.again}",
+        }
+    yield {"name": "tokenizer", "text": "the chat template of the language model's own tokenizer"}
 
 
 def _forms() -> Iterator[Row]:

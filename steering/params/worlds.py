@@ -207,7 +207,7 @@ class World(Part):
     connector: Literal["identity", "linear", "mlp2_gelu", "mlp2_norm", "resampler", "qformer"]
     connector_settings: dict[str, int] = {}
     features: Literal["once", "live"] = "once"
-    template: Literal["chatml", "vicuna", "phi", "gemma"]
+    template: Literal["chatml", "vicuna", "phi", "gemma", "tokenizer"]
     datasets: dict[Name, Dataset] = {}
     benchmarks: dict[Name, Benchmark] = {}
     pretrain: Pretrain | None = None

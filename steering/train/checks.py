@@ -68,7 +68,7 @@ def census(
     """
     tally, lengths, supervised = _Tally(), [], 0
     for conversation in progress(conversations, "conversations checked"):
-        written = _write(conversation, scribe, places)
+        written = _write(conversation, scribe, places, independent=independent)
         tally.add(conversation.id, _faults(written, limits, independent=independent))
         lengths.append(written.length)
         supervised += written.supervised
@@ -106,11 +106,15 @@ class _Written:
         return sum(len(turn.answer) for turn in self.turns) - unpredicted
 
 
-def _write(conversation: Conversation, scribe: Scribe, places: Places) -> _Written:
+def _write(conversation: Conversation, scribe: Scribe, places: Places, *, independent: bool) -> _Written:
     image = conversation.image
-    turns = tuple(scribe.replay(asked, told, pictured=image is not None) for asked, told in conversation.turns)
+    turns = tuple(
+        scribe.replay(asked, told, pictured=image is not None, later=number > 0 and not independent)
+        for number, (asked, told) in enumerate(conversation.turns)
+    )
     taken = 0 if image is None else places(image)
-    return _Written(conversation, scribe.opening, scribe.closing, turns, taken)
+    opening = scribe.text_opening if image is None else scribe.opening
+    return _Written(conversation, opening, scribe.closing, turns, taken)
 
 
 def _faults(written: _Written, limits: Limits, *, independent: bool) -> Iterator[Fault]:

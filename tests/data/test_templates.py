@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
-from steering.data.templates import TEMPLATES, Scribe, Template, template_named
+from steering.data.templates import SYSTEM, TEMPLATES, Scribe, Template, template_named
 from steering.errors import DataError, ParamsError
 
 ASKING = [name for name, template in TEMPLATES.items() if template.asks]
@@ -49,8 +51,48 @@ def test_chatml_is_written_token_by_token(chatml: Scribe, tokenizer: Any) -> Non
 def test_llavas_words_are_written_token_by_token(name: str, end: str, tokenizer: Any) -> None:
     scribe = Scribe(tokenizer, template_named(name))
     turn = scribe.turn("ab?", "yes")
-    assert spelled(tokenizer, scribe.opening + turn.question) == [*"USER: ", *"\nab?", *" ASSISTANT: "]
-    assert spelled(tokenizer, turn.answer) == [*"yes", end]
+    assert spelled(tokenizer, scribe.opening + turn.question) == [*SYSTEM, *" USER: ", *"\nab?", *" ASSISTANT:"]
+    assert spelled(tokenizer, turn.answer) == [*" yes", end]
+    assert spelled(tokenizer, scribe.turn("ab?", later=True).question) == [*"USER: ab? ASSISTANT:"]
+
+
+@pytest.mark.parametrize("name", ["vicuna", "phi", "gemma"])
+def test_a_question_without_a_picture_stands_right_behind_the_opening(name: str, tokenizer: Any) -> None:
+    scribe = Scribe(tokenizer, template_named(name))
+    asked = scribe.text_opening + scribe.turn("ab?", pictured=False).question
+    assert spelled(tokenizer, asked) == [*SYSTEM, *" USER: ab? ASSISTANT:"]
+
+
+def test_a_later_turn_of_chatml_opens_its_own(chatml: Scribe, tokenizer: Any) -> None:
+    opens = ["\n", "<|im_start|>", *"user\n"]
+    assert spelled(tokenizer, chatml.turn("ab?", later=True).question)[: len(opens) + 3] == [*opens, *"ab?"]
+
+
+WORDS = ["<unk>", "</s>", "▁USER:", "▁ASSISTANT:", "▁yes", "yes", "▁ab?", "ab?", "▁", "\n"]
+
+
+@pytest.fixture
+def wordy() -> PreTrainedTokenizerFast:
+    """A token for each word with the blank before it, and a blank before every text, as Llama's tokenizer has it."""
+    vocabulary = {word: number for number, word in enumerate([*WORDS, *(f"▁{word}" for word in SYSTEM.split())])}
+    made = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    made.add_special_tokens(["</s>"])
+    return PreTrainedTokenizerFast(tokenizer_object=made)
+
+
+def test_the_blank_before_an_answer_is_part_of_its_first_token(wordy: PreTrainedTokenizerFast) -> None:
+    scribe = Scribe(wordy, template_named("vicuna"))
+    said = wordy.convert_ids_to_tokens(list(scribe.turn("ab?", "yes").answer))
+    asked = wordy.convert_ids_to_tokens(list(scribe.turn("ab?", pictured=False).question))
+    assert said == ["▁yes", "</s>"]
+    assert asked == ["▁ab?", "▁ASSISTANT:"]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_what_a_model_said_comes_back_as_it_was(name: str, tokenizer: Any) -> None:
+    scribe = Scribe(tokenizer, template_named(name))
+    assert scribe.read(list(scribe.turn(QUESTION, ANSWER).answer)) == ANSWER
 
 
 def test_a_template_of_another_family_is_refused(make_tokenizer: Callable) -> None:
@@ -62,7 +104,7 @@ def test_a_template_of_another_family_is_refused(make_tokenizer: Callable) -> No
 def test_an_answer_is_its_text_and_the_closing(name: str, tokenizer: Any) -> None:
     scribe = Scribe(tokenizer, template_named(name))
     turn = scribe.turn(QUESTION, ANSWER)
-    assert turn.answer == tuple(tokenizer(ANSWER)["input_ids"]) + scribe.closing
+    assert turn.answer == tuple(tokenizer(TEMPLATES[name].lead + ANSWER)["input_ids"]) + scribe.closing
     assert tokenizer.decode(scribe.closing) == TEMPLATES[name].closing
 
 
@@ -79,8 +121,11 @@ def test_prediction_sees_what_training_saw(name: str, pictured: bool, tokenizer:
 @pytest.mark.parametrize("name", ASKING)
 def test_only_a_pictured_question_begins_behind_a_picture(name: str, tokenizer: Any) -> None:
     scribe = Scribe(tokenizer, template_named(name))
-    before = tuple(tokenizer(TEMPLATES[name].before)["input_ids"])
-    assert scribe.turn(QUESTION).question == before + scribe.turn(QUESTION, pictured=False).question
+    template = TEMPLATES[name]
+    before = tuple(tokenizer(template.before)["input_ids"])
+    blank = tuple(tokenizer(template.opening[len(template.opening.rstrip(" ")) :])["input_ids"])
+    assert blank + scribe.turn(QUESTION).question[len(before) :] == scribe.turn(QUESTION, pictured=False).question
+    assert scribe.turn(QUESTION).question[: len(before)] == before
 
 
 def test_plain_drops_the_question(tokenizer: Any) -> None:
@@ -138,5 +183,5 @@ def test_a_closing_without_tokens_is_refused(tokenizer: Any) -> None:
 
 
 def test_an_unknown_template_is_refused_with_those_allowed() -> None:
-    with pytest.raises(ParamsError, match="alpaca is unknown; allowed: plain, chatml, vicuna, phi, gemma"):
+    with pytest.raises(ParamsError, match="alpaca is unknown; allowed: plain, chatml, vicuna, phi, gemma, tokenizer"):
         template_named("alpaca")

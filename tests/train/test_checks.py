@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, normalizers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from steering.data.collate import Sample, collate
@@ -56,10 +56,14 @@ def refusal(conversations: list[Conversation], scribe: Scribe, **options: Any) -
     return str(refused.value)
 
 
-def laid_out(conversation: Conversation, scribe: Scribe) -> Sample:
+def laid_out(conversation: Conversation, scribe: Scribe, *, independent: bool = True) -> Sample:
     pictured = conversation.image is not None
-    turns = tuple(scribe.turn(asked, told, pictured=pictured) for asked, told in conversation.turns)
-    return Sample(scribe.opening, turns, torch.zeros(PICTURE, 8) if pictured else None)
+    turns = tuple(
+        scribe.turn(asked, told, pictured=pictured, later=number > 0 and not independent)
+        for number, (asked, told) in enumerate(conversation.turns)
+    )
+    opening = scribe.opening if pictured else scribe.text_opening
+    return Sample(opening, turns, torch.zeros(PICTURE, 8) if pictured else None)
 
 
 @pytest.mark.parametrize("independent", [True, False])
@@ -67,7 +71,8 @@ def test_lengths_and_supervised_tokens_are_those_of_the_batches(scribe: Scribe, 
     """Of a batch, supervised is what the composed model's loss counts: answers but in the first column."""
     conversations = [talk(), talk(image=None), talk(turns=TALK[:1])]
     found = counted(conversations, scribe, independent=independent)
-    batches = [collate([laid_out(c, scribe)], independent=independent) for c in conversations]
+    laid = [laid_out(conversation, scribe, independent=independent) for conversation in conversations]
+    batches = [collate([sample], independent=independent) for sample in laid]
     assert found.lengths == [batch.tokens for batch in batches]
     assert found.supervised_tokens == sum(int(batch.marks.answer[:, 1:].sum()) for batch in batches)
     assert (found.conversations, found.turns, found.text_only) == (3, 7, 1)
@@ -101,13 +106,16 @@ class Spy:
         return self.tokenizer(text, **options)
 
 
-def test_each_text_is_tokenised_once_and_by_itself(tokenizer: Any) -> None:
+@pytest.mark.parametrize("independent", [True, False])
+def test_each_text_is_tokenised_once(tokenizer: Any, independent: bool) -> None:
     spy: Any = Spy(tokenizer)
     scribe = Scribe(spy, template_named("vicuna"))
     spy.texts.clear()
-    counted([talk(image=None)], scribe)
-    pieces = [piece for asked, told in TALK for piece in (f"{asked} ASSISTANT: ", told)]
-    assert spy.texts == Counter(pieces)
+    counted([talk()], scribe, independent=independent)
+    first, *later = [f"{asked} ASSISTANT:" for asked, _ in TALK]
+    opens = "\n" if independent else "USER: "
+    asked = [f"\n{first}", *(f"{opens}{question}" for question in later)]
+    assert spy.texts == Counter([*asked, *(f" ASSISTANT: {told}" for _, told in TALK), " ASSISTANT:"])
 
 
 @pytest.mark.parametrize("answer", ["", " ", "\n\t"])
@@ -123,6 +131,7 @@ def test_an_empty_answer_is_told(scribe: Scribe, answer: str) -> None:
 def test_an_answer_that_the_tokenizer_drops_is_told() -> None:
     words = Tokenizer(models.WordLevel({"yes": 0, "?": 1, "</s>": 2}, unk_token="?"))
     words.normalizer = normalizers.Replace("\u200b", "")
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
     words.add_special_tokens(["</s>"])
     scribe = Scribe(PreTrainedTokenizerFast(tokenizer_object=words), template_named("vicuna"))
     told = refusal([talk("a", turns=[("Is it?", "yes")]), talk("b", turns=[("Is it?", "\u200b")])], scribe)
@@ -167,7 +176,7 @@ def test_a_data_set_that_is_not_there_says_so_itself(scribe: Scribe) -> None:
 
 @pytest.mark.parametrize("independent", [True, False])
 def test_the_window_is_the_highest_position_a_token_stands_at(scribe: Scribe, independent: bool) -> None:
-    batch = collate([laid_out(talk(), scribe)], independent=independent)
+    batch = collate([laid_out(talk(), scribe, independent=independent)], independent=independent)
     reach = int(batch.position_ids.max()) + 1
     assert counted([talk()], scribe, independent=independent, limits=Limits(10_000, window=reach))
     told = refusal([talk("b")], scribe, independent=independent, limits=Limits(10_000, window=reach - 1))
