@@ -15,19 +15,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.command import add_model, command, dtype_of
 from benchmarks.contenders import FLOOR, METHODS, SIZES, Contender, contenders
 from benchmarks.measure import circumstances, interleaved, peak_bytes, ratio, seconds
 from steering.analyse.statistics import Interval
-from steering.errors import nearest
 from steering.manifest import write_json
-from steering.model.language import DTYPES
 
-RESULTS = Path(__file__).resolve().parent / "results" / "methods.json"
 ROUNDS = {"step": 1, "prefill": 2, "decode": 4}
 """Rounds of each kind of work per asked repeat: the shorter the work, the more."""
 
@@ -170,7 +167,7 @@ def main(arguments: list[str] | None = None) -> None:
     record = measure(
         told.only or list(METHODS),
         told.size,
-        dtype=told.dtype,
+        dtype=dtype_of(told),
         device=torch.device(told.device),
         repeats=told.repeats,
         warmup=told.warmup,
@@ -183,29 +180,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--size", choices=list(SIZES), default="medium")
-    parser.add_argument("--dtype", choices=list(DTYPES), default="float32")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--repeats", type=_positive, default=9, help="rounds of steps; prefill takes 2x, decode 4x")
-    parser.add_argument("--warmup", type=int, default=2, help="rounds dropped before each kind of work")
-    parser.add_argument("--only", nargs="+", type=_known, metavar="METHOD", help=f"some of {', '.join(METHODS)}")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
+    parser = command("methods", __doc__, repeats=9, repeated="rounds of steps; prefill takes 2x, decode 4x")
+    add_model(parser, SIZES, METHODS, warmup=2)
     return parser
-
-
-def _known(name: str) -> str:
-    if name not in METHODS:
-        raise argparse.ArgumentTypeError(f"{name} is unknown; allowed {', '.join(METHODS)}{nearest(name, METHODS)}")
-    return name
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}; allowed 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -15,20 +15,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks import answering
 from benchmarks.answering import ENDINGS, FORMS, LONG, WORLDS, Answering
+from benchmarks.command import add_model, command, dtype_of
 from benchmarks.measure import circumstances, interleaved, ratio, seconds
 from benchmarks.methods import table, verdict
-from steering.errors import nearest
 from steering.manifest import write_json
-from steering.model.language import DTYPES
 
-RESULTS = Path(__file__).resolve().parent / "results" / "prediction.json"
 LIMITS = {("pope", "one by one"): 1 / 4, ("pope", "batched"): 1 / 1.7, ("vqav2", "batched"): 1 / 1.7}
 """The most that ours may take of what the other takes."""
 NAMES = (*FORMS, *ENDINGS, "leaving")
@@ -140,7 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
     record = measure(
         told.only or list(NAMES),
         told.size,
-        dtype=told.dtype or ("bfloat16" if told.size == "3b" else "float32"),
+        dtype=dtype_of(told),
         device=torch.device(told.device),
         repeats=told.repeats,
         warmup=told.warmup,
@@ -152,29 +149,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.prediction", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--size", choices=list(WORLDS), default="medium")
-    parser.add_argument("--dtype", choices=list(DTYPES), help="float32 unless told; bfloat16 at 3b")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--repeats", type=_positive, default=5, help="rounds of each comparison")
-    parser.add_argument("--warmup", type=int, default=1, help="rounds dropped before each comparison")
-    parser.add_argument("--only", nargs="+", type=_known, metavar="NAME", help=f"some of {', '.join(NAMES)}")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    parser = command("prediction", __doc__, repeats=5, repeated="rounds of each comparison")
+    add_model(parser, WORLDS, NAMES, warmup=1)
     return parser
-
-
-def _known(name: str) -> str:
-    if name not in NAMES:
-        raise argparse.ArgumentTypeError(f"{name} is unknown; allowed {', '.join(NAMES)}{nearest(name, NAMES)}")
-    return name
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}; allowed 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ import psutil
 import torch
 from PIL import Image
 
+from benchmarks.command import command, positive
 from benchmarks.measure import circumstances, interleaved, ratio, seconds
 from benchmarks.methods import table
 from benchmarks.stores import BASE, STORES, picture_name, pictures
@@ -40,7 +41,6 @@ from steering.data.shards.index import INDEX, Entry, Index, Row, write_index
 from steering.manifest import write_json
 from steering.progress import progress
 
-RESULTS = Path(__file__).resolve().parent / "results" / "storage.json"
 CPU = torch.device("cpu")
 KINDS = ("open", "sequential", "random")
 MEGABYTE = 1e6
@@ -237,24 +237,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.storage", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--count", type=_positive, default=100_000, help="pictures")
-    parser.add_argument("--side", type=_positive, default=96, help="pixels of a picture's side")
-    parser.add_argument("--reads", type=_positive, default=5_000, help="pictures read in a round")
-    parser.add_argument("--rows", type=_positive, default=1_000_000, help="of the index that is measured by itself")
-    parser.add_argument("--steps", type=_positive, default=40, help="training steps with each number of workers")
+    parser = command("storage", __doc__, repeats=5, repeated="rounds of each comparison")
+    parser.add_argument("--count", type=positive, default=100_000, help="pictures")
+    parser.add_argument("--side", type=positive, default=96, help="pixels of a picture's side")
+    parser.add_argument("--reads", type=positive, default=5_000, help="pictures read in a round")
+    parser.add_argument("--rows", type=positive, default=1_000_000, help="of the index that is measured by itself")
+    parser.add_argument("--steps", type=positive, default=40, help="training steps with each number of workers")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2], metavar="N")
-    parser.add_argument("--repeats", type=_positive, default=5, help="rounds of each comparison")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}; allowed 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

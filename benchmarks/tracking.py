@@ -32,6 +32,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.command import command
 from benchmarks.measure import circumstances, interleaved, ratio
 from benchmarks.methods import table, verdict
 from steering.errors import SteeringError
@@ -40,7 +41,6 @@ from steering.metrics_log import MetricsLog
 from steering.tracking import initialise
 from steering.tracking.live import EVERY_SECONDS, following
 
-RESULTS = Path(__file__).resolve().parent / "results" / "tracking.json"
 BASE = "without"
 LIMITS = {"dead": 1.01}
 START_SECONDS = 90
@@ -233,15 +233,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tracking", description=(__doc__ or "").split("\n")[0])
+    parser = command("tracking", __doc__, repeats=9, repeated="trainings of each contender")
     parser.add_argument("--steps", type=int, default=400, help="of one training; they should last several looks")
     parser.add_argument("--step-seconds", type=float, default=0.05, help="of real work, about")
-    parser.add_argument("--repeats", type=int, default=9, help="trainings of each contender")
     parser.add_argument("--warmup", type=int, default=1, help="rounds dropped before")
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-server", dest="server", action="store_false", help="leave out live")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     return parser
 
 

@@ -21,22 +21,19 @@ import argparse
 import gc
 import importlib.metadata
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 
+from benchmarks.command import add_model, command, dtype_of
 from benchmarks.measure import circumstances, interleaved, ratio, seconds
 from benchmarks.methods import table, verdict
 from benchmarks.pairs import COMPARISONS, Contender, padding
 from benchmarks.workload import SIZES, Workload, asked, step_flops
 from steering.data.collate import collate
-from steering.errors import SteeringError, nearest
+from steering.errors import SteeringError
 from steering.manifest import write_json
-from steering.model.language import DTYPES
-
-RESULTS = Path(__file__).resolve().parent / "results" / "training.json"
 
 AGREEMENT = {"float32": 1e-4, "bfloat16": 2e-2}
 """How far two losses may lie apart, in nats per supervised token."""
@@ -142,7 +139,7 @@ def main(arguments: list[str] | None = None) -> None:
     record = measure(
         told.only or list(COMPARISONS),
         told.size,
-        dtype=told.dtype or ("bfloat16" if told.size == "3b" else "float32"),
+        dtype=dtype_of(told),
         device=torch.device(told.device),
         repeats=told.repeats,
         warmup=told.warmup,
@@ -155,30 +152,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--size", choices=list(SIZES), default="medium")
-    parser.add_argument("--dtype", choices=list(DTYPES), help="float32 unless told; bfloat16 at 3b")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--repeats", type=_positive, default=9, help="rounds of each comparison")
-    parser.add_argument("--warmup", type=int, default=2, help="rounds dropped before each comparison")
-    parser.add_argument("--only", nargs="+", type=_known, metavar="NAME", help=f"some of {', '.join(COMPARISONS)}")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
+    parser = command("training", __doc__, repeats=9, repeated="rounds of each comparison")
+    add_model(parser, SIZES, COMPARISONS, warmup=2)
     return parser
-
-
-def _known(name: str) -> str:
-    if name not in COMPARISONS:
-        allowed = ", ".join(COMPARISONS)
-        raise argparse.ArgumentTypeError(f"{name} is unknown; allowed {allowed}{nearest(name, COMPARISONS)}")
-    return name
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}; allowed 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from steering.data.evaluation.building import Evaluation
 from steering.data.evaluation.official import Key, Official, Published, Question, Written
 from steering.errors import DataError
 
-TASKS = (
+PERCEPTION = (
     "existence",
     "count",
     "position",
@@ -27,11 +27,9 @@ TASKS = (
     "landmark",
     "artwork",
     "OCR",
-    "commonsense_reasoning",
-    "numerical_calculation",
-    "text_translation",
-    "code_reasoning",
 )
+COGNITION = ("commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning")
+TASKS = PERCEPTION + COGNITION
 QUESTIONS_FOLDER, PICTURES_FOLDER = "questions_answers_YN", "images"
 PER_PICTURE = 2
 TRUTHS = ("yes", "no")

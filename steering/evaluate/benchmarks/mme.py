@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from steering.data.evaluation.mme import COGNITION, PER_PICTURE, PERCEPTION, TASKS
 from steering.errors import DataError
 from steering.evaluate.benchmarks.form import (
     SHORT_ANSWER,
@@ -33,23 +34,8 @@ from steering.evaluate.benchmarks.form import (
     share,
 )
 
-PERCEPTION = (
-    "existence",
-    "count",
-    "position",
-    "color",
-    "posters",
-    "celebrity",
-    "scene",
-    "landmark",
-    "artwork",
-    "OCR",
-)
-COGNITION = ("commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning")
-TASKS = PERCEPTION + COGNITION
 SUMS = {"perception": PERCEPTION, "cognition": COGNITION}
 KINDS = ("acc", "acc_plus", "score")
-PER_PICTURE = 2
 COLUMNS = (3, 4)
 LETTERS_READ = 4
 ASKS_YES_NO = "Please answer yes or no."
