@@ -118,6 +118,13 @@ def test_a_failed_arm_and_one_that_never_ran_are_named(report_input: ReportInput
     assert "diverged" in page
 
 
+def test_guessers_are_explained_where_there_are_any(report_input: ReportInput, page: str) -> None:
+    told = "neither sees a picture"
+    alone = [{**score, "baselines": {}} for score in report_input.scores]
+    assert told in page
+    assert told not in html(replace(report_input, scores=alone))
+
+
 def test_a_missing_seed_is_named(report_input: ReportInput) -> None:
     scores = [score for score in report_input.scores if (score["arm"], score["seed"]) != ("lora", 1)]
     assert "lora, seed 1" in html(replace(report_input, scores=scores))
