@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -36,8 +37,17 @@ def add_model(parser: argparse.ArgumentParser, sizes: Collection[str], names: Co
     parser.add_argument("--only", nargs="+", type=one_of(names), metavar="NAME", help=f"some of {', '.join(names)}")
 
 
-def dtype_of(told: argparse.Namespace) -> str:
-    return told.dtype or ("bfloat16" if told.size == "3b" else "float32")
+def wanted(told: argparse.Namespace, names: Collection[str]) -> dict[str, Any]:
+    """What a command with `add_model` asks for, as the benchmark's `measure` takes it."""
+    return {
+        "names": told.only or list(names),
+        "size": told.size,
+        "dtype": told.dtype or ("bfloat16" if told.size == "3b" else "float32"),
+        "device": torch.device(told.device),
+        "repeats": told.repeats,
+        "warmup": told.warmup,
+        "seed": told.seed,
+    }
 
 
 def one_of(names: Collection[str]) -> Callable[[str], str]:

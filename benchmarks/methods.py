@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.command import add_model, command, dtype_of
+from benchmarks.command import add_model, command, wanted
 from benchmarks.contenders import FLOOR, METHODS, SIZES, Contender, contenders
 from benchmarks.measure import circumstances, interleaved, peak_bytes, ratio, seconds
 from steering.analyse.statistics import Interval
@@ -164,15 +164,7 @@ def table(rows: list[list[str]], *, markdown: bool = False) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     told = _parser().parse_args(arguments)
-    record = measure(
-        told.only or list(METHODS),
-        told.size,
-        dtype=dtype_of(told),
-        device=torch.device(told.device),
-        repeats=told.repeats,
-        warmup=told.warmup,
-        seed=told.seed,
-    )
+    record = measure(**wanted(told, METHODS))
     write_json(told.out, record)
     for rows in (rows_of(record), target_rows(record)):
         print(table(rows, markdown=told.markdown), end="\n\n")

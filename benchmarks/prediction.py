@@ -21,7 +21,7 @@ import torch
 
 from benchmarks import answering
 from benchmarks.answering import ENDINGS, FORMS, LONG, WORLDS, Answering
-from benchmarks.command import add_model, command, dtype_of
+from benchmarks.command import add_model, command, wanted
 from benchmarks.measure import circumstances, interleaved, ratio, seconds
 from benchmarks.methods import table, verdict
 from steering.manifest import write_json
@@ -134,15 +134,7 @@ def _middle(values: list[float]) -> float:
 
 def main(arguments: list[str] | None = None) -> None:
     told = _parser().parse_args(arguments)
-    record = measure(
-        told.only or list(NAMES),
-        told.size,
-        dtype=dtype_of(told),
-        device=torch.device(told.device),
-        repeats=told.repeats,
-        warmup=told.warmup,
-        seed=told.seed,
-    )
+    record = measure(**wanted(told, NAMES))
     write_json(told.out, record)
     print(table(rows_of(record), markdown=told.markdown))
     print(f"\nwritten: {told.out}")

@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.command import add_model, command, dtype_of
+from benchmarks.command import add_model, command, wanted
 from benchmarks.measure import circumstances, interleaved, ratio, seconds
 from benchmarks.methods import table, verdict
 from benchmarks.pairs import COMPARISONS, Contender, padding
@@ -136,15 +136,7 @@ def throughput_rows(record: dict[str, Any]) -> list[list[str]]:
 
 def main(arguments: list[str] | None = None) -> None:
     told = _parser().parse_args(arguments)
-    record = measure(
-        told.only or list(COMPARISONS),
-        told.size,
-        dtype=dtype_of(told),
-        device=torch.device(told.device),
-        repeats=told.repeats,
-        warmup=told.warmup,
-        seed=told.seed,
-    )
+    record = measure(**wanted(told, COMPARISONS))
     write_json(told.out, record)
     for rows in (rows_of(record), throughput_rows(record)):
         print(table(rows, markdown=told.markdown), end="\n\n")
