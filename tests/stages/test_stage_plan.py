@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from stages.plan import main, recorded
+from stages.plan import main
 from steering.errors import ParamsError
 from steering.manifest import sha256_file, write_json
 from steering.plan_table import experiment_lines
+from steering.records import recorded
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLE, REAL = str(ROOT / "tests/example.yaml"), str(ROOT / "params.yaml")
@@ -111,7 +112,7 @@ def test_an_experiment_without_data_says_so(here):
         (["tabel"], "experiment: tabel is unknown; allowed table, longer (did you mean table?)"),
         (["--world", "smal"], "world: smal is unknown; allowed small, long (did you mean small?)"),
         (["table", "--world", "long"], "world: long has none of these experiments; allowed small"),
-        (["--jsn"], "--jsn: unknown option; allowed --help, --params, --world, --json, --parts (did you mean --json?)"),
+        (["--jsn"], "--jsn: unknown option; allowed --help, --params, --json, --world, --parts (did you mean --json?)"),
         (["--world"], "argument --world: expected one argument"),
     ],
 )
