@@ -8,7 +8,7 @@ FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip c
 SNAKEMAKE := $(BIN)/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke ablate plan test check format lock ui record restore clean
+.PHONY: help setup run smoke ablate plan status resume test check format lock ui record restore clean
 
 help: ## print these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -33,6 +33,12 @@ ablate: setup ## MoReS by rank, tokens and layers, three seeds: Tables 6, 8 and 
 
 plan: setup ## what each experiment trains, costs and still has to run
 	$(BIN)/python -m stages.plan
+
+status: setup ## what is done, running and failed, of the default experiment
+	$(BIN)/python -m stages.status
+
+resume: setup ## go on after snakemake was killed, on this machine or with jobs in SLURM
+	$(BIN)/python -m stages.resume
 
 test: setup ## the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest

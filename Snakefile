@@ -9,6 +9,7 @@ from steering.errors import ParamsError
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/head.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/connector.smk"
 include: "workflow/rules/tune.smk"

@@ -6,6 +6,7 @@ of processes got). A later one ends the process at once, and so does a timer: wo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -17,6 +18,10 @@ from typing import Any, Self
 from steering.errors import SteeringError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+SHELL = "set -euo pipefail; trap : TERM INT USR1; tee() { trap '' TERM INT USR1; exec tee \"$@\"; }; "
+"""Before `python -m stages.X ... | tee LOG`: a signal for a job goes to all its processes, and the stage alone acts on
+it. The shell and tee stay until it has saved its state, for SLURM kills what is left as soon as they have gone.
+"""
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, try again
 
 
@@ -58,4 +63,5 @@ class Interrupts:
         self._timer = threading.Timer(self.patience_seconds, os._exit, [EXIT_CODE])
         self._timer.daemon = True
         self._timer.start()
-        print(f"{self.asked}: ending at the next boundary; once more ends at once", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # whoever read it may have ended by the same signal
+            print(f"{self.asked}: ending at the next boundary; once more ends at once", file=sys.stderr, flush=True)

@@ -22,6 +22,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from steering import layout
+from steering.attempts import recorded
 from steering.errors import DataError, SteeringError
 from steering.manifest import digest, now, provenance, read_json, sha256_file, write_json
 
@@ -42,7 +43,9 @@ def run_stage(main: Callable[[Slice], None], *, about: str) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
-        main(read_slice(arguments.slice))
+        content = read_slice(arguments.slice)
+        with recorded(arguments.slice):
+            main(content)
     except SteeringError as error:
         _end(_told(error))
     except (OSError, RuntimeError, SafetensorError) as error:

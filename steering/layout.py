@@ -7,6 +7,8 @@ from pathlib import Path
 STORE = Path(".store")
 SLICES = STORE / "slices"
 RUNS = STORE / "runs"
+ATTEMPTS = STORE / "attempts"
+HEAD = STORE / "head.json"
 LOGS = Path("logs")
 DATABASE = Path("mlflow.db")
 ARTIFACTS = Path("mlartifacts")
@@ -72,3 +74,15 @@ def prediction_part(world: str, data: str, arm: str, seed: int | str, part: int 
 
 def experiment(name: str) -> Path:
     return Path("results") / name
+
+
+def log(rule: str, **words: int | str) -> Path:
+    """What a job said, by its rule and wildcards."""
+    marks = {"seed": "seed", "part": "part"}
+    names = [f"{marks.get(name, '')}{word}" for name, word in words.items()]
+    return LOGS.joinpath(rule, *names[:-1], f"{names[-1]}.log")
+
+
+def attempt(rule: str, digest: str) -> Path:
+    """Who works on the job with the slice *digest*, or how its last attempt ended."""
+    return ATTEMPTS / rule / f"{digest}.json"

@@ -55,6 +55,11 @@ class Plan:
             return []
         return [Run(wanted.world, wanted.data, arm, seed) for arm in wanted.arms for seed in wanted.seeds]
 
+    def arms_of(self, world: str) -> list[str]:
+        """The arms that experiments run in a world, each once."""
+        wanted = (experiment for experiment in self.params.experiments.values() if experiment.data)
+        return list(dict.fromkeys(arm for experiment in wanted if experiment.world == world for arm in experiment.arms))
+
     def datasets_of(self, world: str) -> list[str]:
         """Data sets in the order of params.yaml."""
         return list(self.world(world).datasets)
@@ -207,6 +212,9 @@ class Plan:
             "runs": [run.__dict__ for run in self.runs(experiment)],
         }
 
+    def track(self, experiment: str) -> Slice:
+        return self.report(experiment)
+
     def _model(self, world: str) -> Slice:
         chosen = self.world(world)
         settings: Slice = {"connector_settings": chosen.connector_settings} if chosen.connector_settings else {}
@@ -241,6 +249,9 @@ class Plan:
 
     def _splits(self, world: str) -> list[str]:
         return sorted({e.split for e in self.params.experiments.values() if e.world == world})
+
+    def attention_questions(self, world: str) -> int:
+        return int(self._attention(world)["questions"])
 
     def _attention(self, world: str) -> Slice:
         """One measurement per world serves all its experiments: the largest that any of them asks for."""

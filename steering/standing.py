@@ -62,7 +62,7 @@ class Standing:
             return "missing"
         if any(self.of(above, **named) != "done" for above, named in self.graph.above(rule, words)):
             return "stale"
-        wanted = digest(getattr(self.plan, "report" if rule == "track" else rule)(**words))
+        wanted = digest(getattr(self.plan, rule)(**words))
         if rule in SINGLE_FILES:
             return "done" if self._recorded(output) == wanted else "stale"
         return "done" if self._fits(rule, words, proof, wanted) else "stale"

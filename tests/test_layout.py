@@ -32,12 +32,20 @@ SHAPES = {
     "prediction_part": 5,
     "verdicts": 1,
     "experiment": 1,
+    "attempt": 2,
 }
 
 
 def test_every_kind_of_path_is_covered():
     functions = {name for name, value in vars(layout).items() if callable(value) and name not in ("Path",)}
-    assert functions == set(SHAPES)
+    assert functions == {*SHAPES, "log"}
+
+
+def test_a_log_is_named_by_the_rule_and_the_words_of_its_job():
+    run = {"world": "w", "data": "d", "arm": "a", "seed": 3}
+    assert str(layout.log("tune", **run)) == "logs/tune/w/d/a/seed3.log"
+    assert str(layout.log("predict_part", **run, part=2)) == "logs/predict_part/w/d/a/seed3/part2.log"
+    assert layout.log("tune", **run) != layout.log("tune", **run | {"seed": 4}) != layout.log("score", **run)
 
 
 @pytest.mark.parametrize("kind", SHAPES)
@@ -92,7 +100,7 @@ def test_the_outs_of_dvc_do_not_nest():
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in SHAPES if kind not in ("download", "verdicts")]
+    "kind", [kind for kind in SHAPES if kind not in ("download", "verdicts", "attempt")]
 )  # fetched again; kept in the run store
 def test_dvc_remembers_every_prepared_folder(kind):
     path = getattr(layout, kind)(*"abcde"[: SHAPES[kind]])

@@ -40,7 +40,7 @@ class Project:
 
     def make(self, plan: Plan, rule: str, words: dict) -> None:
         output = OUTPUTS[rule](**words)
-        content = getattr(plan, "report" if rule == "track" else rule)(**words)
+        content = getattr(plan, rule)(**words)
         if rule in SINGLE_FILES:
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(json.dumps([rule, words, content]))

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from steering import layout
 from steering.errors import SteeringError
+from steering.interrupts import SHELL
 from steering.params import load
 from steering.plan import Plan, outcomes, slice_file
+from steering.requests import Requests
 
 PARAMS_FILE = Path(config.get("params", "params.yaml"))
 
@@ -17,6 +19,12 @@ except SteeringError as error:
     sys.exit(error.exit_code)
 
 PLAN = Plan(PARAMS)
+REQUESTS = Requests(PLAN)
+RUN_WORDS = {"world": "{world}", "data": "{data}", "arm": "{arm}", "seed": "{seed}"}
+MAX_RUNTIME_MINUTES = int(config.get("max_runtime_minutes", 10**9))
+
+
+shell.prefix(SHELL.replace("{", "{{").replace("}", "}}"))
 
 
 wildcard_constraints:
@@ -84,6 +92,35 @@ def parts_of(wildcards):
     for part in PLAN.parts(wildcards.world):
         yield layout.prediction_part(*run, part) / "manifest.json"
         yield layout.prediction_part(*run, part) / "predictions.jsonl"
+
+
+def memory_of(rule_name):
+    """What a scheduler is asked for, in MB; a job that is tried again asks for more."""
+
+    def of(wildcards, attempt):
+        return attempt * REQUESTS.memory_mb(rule_name, wildcards.world, wildcards.get("arm"))
+
+    return of
+
+
+def runtime_of(rule_name):
+    """As for memory, in minutes; what a site allows at most goes on in the next attempt."""
+
+    def of(wildcards, attempt):
+        wanted = attempt * REQUESTS.runtime_minutes(rule_name, wildcards.world, wildcards.get("arm"))
+        return min(wanted, MAX_RUNTIME_MINUTES)
+
+    return of
+
+
+def gpus_of(wildcards):
+    return PARAMS.worlds[wildcards.world].gpus
+
+
+def alone(wildcards):
+    """A group of its own for a run that takes several devices: one SLURM job array asks alike for all its jobs."""
+    run = (wildcards.world, wildcards.data, wildcards.arm, wildcards.seed)
+    return "_".join(("tune", *run)) if REQUESTS.alone(wildcards.world, wildcards.arm) else None
 
 
 def threads_of(wildcards):

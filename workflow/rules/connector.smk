@@ -17,10 +17,12 @@ rule connector:
         CONNECTOR / "connector.safetensors",
         CONNECTOR / "metrics.jsonl",
     log:
-        "logs/connector/{world}.log",
+        layout.log("connector", world="{world}"),
     threads: lambda w: PARAMS.worlds[w.world].pretrain.threads
     resources:
-        gpu=lambda w: PARAMS.worlds[w.world].gpus,
+        gpu=gpus_of,
+        mem_mb=memory_of("connector"),
+        runtime=runtime_of("connector"),
     params:
         slice=slice_of("connector"),
     shell:

@@ -1,14 +1,16 @@
-# Sources to official files, pictures to features, benchmarks to training conversations.
+# Sources to official files, pictures to features, benchmarks to training conversations. Sources come over the network,
+# which a cluster's nodes may not have: they are fetched from here.
 
 
 rule fetch:
     output:
         layout.download("{source}") / "manifest.json",
     log:
-        "logs/fetch/{source}.log",
+        layout.log("fetch", source="{source}"),
     wildcard_constraints:
         source="[a-z0-9_]+",
     retries: 0
+    localrule: True
     params:
         slice=slice_of("fetch"),
     shell:
@@ -21,7 +23,7 @@ rule language_model:
     output:
         layout.language_model("{name}") / "manifest.json",
     log:
-        "logs/language_model/{name}.log",
+        layout.log("language_model", name="{name}"),
     params:
         slice=slice_of("language_model"),
     shell:
@@ -35,7 +37,7 @@ rule vision_encoder:
     output:
         layout.vision_encoder("{name}") / "manifest.json",
     log:
-        "logs/vision_encoder/{name}.log",
+        layout.log("vision_encoder", name="{name}"),
     params:
         slice=slice_of("vision_encoder"),
     shell:
@@ -50,7 +52,7 @@ rule dataset:
     output:
         layout.dataset("{world}", "{dataset}") / "manifest.json",
     log:
-        "logs/dataset/{world}/{dataset}.log",
+        layout.log("dataset", world="{world}", dataset="{dataset}"),
     params:
         slice=slice_of("dataset"),
     shell:
@@ -63,7 +65,7 @@ rule check:
     output:
         layout.check("{world}", "{dataset}"),
     log:
-        "logs/check/{world}/{dataset}.log",
+        layout.log("check", world="{world}", dataset="{dataset}"),
     threads: threads_of
     params:
         slice=slice_of("check"),
@@ -79,10 +81,10 @@ rule features:
     output:
         layout.features("{world}", "{dataset}"),
     log:
-        "logs/features/{world}/{dataset}.log",
+        layout.log("features", world="{world}", dataset="{dataset}"),
     threads: threads_of
     resources:
-        gpu=lambda w: PARAMS.worlds[w.world].gpus,
+        gpu=gpus_of,
     params:
         slice=slice_of("features"),
     shell:
@@ -97,7 +99,7 @@ rule mixture:
         layout.mixture("{world}", "{data}"),
         layout.mixture_facts("{world}", "{data}"),
     log:
-        "logs/mixture/{world}/{data}.log",
+        layout.log("mixture", world="{world}", data="{data}"),
     params:
         slice=slice_of("mixture"),
     shell:

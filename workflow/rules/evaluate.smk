@@ -11,10 +11,12 @@ rule predict_part:
         PART / "manifest.json",
         PART / "predictions.jsonl",
     log:
-        "logs/predict/{world}/{data}/{arm}/seed{seed}_part{part}.log",
+        layout.log("predict_part", **RUN_WORDS, part="{part}"),
     threads: threads_of
     resources:
-        gpu=lambda w: PARAMS.worlds[w.world].gpus,
+        gpu=gpus_of,
+        mem_mb=memory_of("predict_part"),
+        runtime=runtime_of("predict_part"),
     params:
         slice=slice_of("predict_part"),
     shell:
@@ -29,10 +31,12 @@ rule predict:
         OUTCOME / "predictions" / "manifest.json",
         OUTCOME / "predictions" / "predictions.jsonl",
     log:
-        "logs/predict/{world}/{data}/{arm}/seed{seed}.log",
+        layout.log("predict", **RUN_WORDS),
     threads: threads_of
     resources:
         gpu=lambda w: 0 if PLAN.parts(w.world) else PARAMS.worlds[w.world].gpus,
+        mem_mb=memory_of("predict"),
+        runtime=runtime_of("predict"),
     params:
         slice=slice_of("predict"),
     shell:
@@ -45,7 +49,7 @@ rule judge:
     output:
         OUTCOME / "verdicts.json",
     log:
-        "logs/judge/{world}/{data}/{arm}/seed{seed}.log",
+        layout.log("judge", **RUN_WORDS),
     localrule: True
     params:
         slice=slice_of("judge"),
@@ -61,7 +65,7 @@ rule score:
     output:
         OUTCOME / "scores.json",
     log:
-        "logs/score/{world}/{data}/{arm}/seed{seed}.log",
+        layout.log("score", **RUN_WORDS),
     params:
         slice=slice_of("score"),
     shell:
@@ -75,7 +79,7 @@ rule submit:
     output:
         OUTCOME / "submissions" / "manifest.json",
     log:
-        "logs/submit/{world}/{data}/{arm}/seed{seed}.log",
+        layout.log("submit", **RUN_WORDS),
     params:
         slice=slice_of("submit"),
     shell:
@@ -92,10 +96,12 @@ rule attention:
     output:
         OUTCOME / "attention.json",
     log:
-        "logs/attention/{world}/{data}/{arm}/seed{seed}.log",
+        layout.log("attention", **RUN_WORDS),
     threads: threads_of
     resources:
-        gpu=lambda w: PARAMS.worlds[w.world].gpus,
+        gpu=gpus_of,
+        mem_mb=memory_of("attention"),
+        runtime=runtime_of("attention"),
     params:
         slice=slice_of("attention"),
     shell:

@@ -8,7 +8,7 @@ rule report:
     output:
         [layout.experiment("{experiment}") / file for file in ("report.html", "table.csv", "table.md", "scores.png")],
     log:
-        "logs/report/{experiment}.log",
+        layout.log("report", experiment="{experiment}"),
     wildcard_constraints:
         experiment="|".join(PLAN.runnable()),
     params:

@@ -1,11 +1,13 @@
-# MLflow is shown what the files say: the database once before any upload, then one upload per experiment.
+# MLflow is shown what the files say: the database once before any upload, then one upload per experiment; from here,
+# where its server or its file is.
 
 
 rule tracking_database:
     output:
         layout.DATABASE.with_suffix(".ready"),
     log:
-        "logs/tracking_database.log",
+        layout.LOGS / "tracking_database.log",
+    localrule: True
     shell:
         "python -m stages.tracking_database {output} 2>&1 | tee {log}"
 
@@ -18,10 +20,11 @@ rule track:
     output:
         layout.experiment("{experiment}") / "tracked.json",
     log:
-        "logs/track/{experiment}.log",
+        layout.log("track", experiment="{experiment}"),
     wildcard_constraints:
         experiment="|".join(PLAN.runnable()),
+    localrule: True
     params:
-        slice=slice_of("report"),
+        slice=slice_of("track"),
     shell:
         "python -m stages.track {params.slice} 2>&1 | tee {log}"

@@ -16,10 +16,14 @@ rule tune:
         RUN / "metrics.jsonl",
         RUN / "adapter" / "adapter_base.json",
     log:
-        "logs/tune/{world}/{data}/{arm}/seed{seed}.log",
+        layout.log("tune", **RUN_WORDS),
+    group:
+        alone
     threads: lambda w: PLAN.devices(w.world, w.arm)[1]
     resources:
         gpu=lambda w: PLAN.devices(w.world, w.arm)[0],
+        mem_mb=memory_of("tune"),
+        runtime=runtime_of("tune"),
     params:
         slice=slice_of("tune"),
     shell:
