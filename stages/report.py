@@ -1,19 +1,26 @@
-"""Tables, figures and the offline report of one experiment: writes results/EXPERIMENT/."""
+"""Tables, figures and the offline report of one experiment: writes results/EXPERIMENT/.
 
-from collections.abc import Callable
+A slice with `there` is that of an experiment of whose runs only these came through: results/EXPERIMENT/partial/ tells
+of them, and of the others that they are missing.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
 
 from steering import layout
 from steering.analyse.report import ReportInput, render, write_figures
 from steering.data.shards import ImageArchive
-from steering.evaluate.results import RunResults, read_results
+from steering.evaluate.results import RunResults, read_results, run_name
 from steering.forecast import notes
 from steering.job import Slice, run_stage
 
 
 def main(content: Slice) -> None:
-    experiment, folder = content["experiment"], layout.experiment(content["name"])
-    results = read_results(content["runs"], split=experiment["split"])
-    told = report_input(content, results)
+    partial = layout.partial_report(content["name"])
+    shutil.rmtree(partial, ignore_errors=True)
+    folder = partial if "there" in content else layout.experiment(content["name"])
+    runs = [run for run in content["runs"] if run_name(run) in content.get("there", [run_name(run)])]
+    told = report_input(content, read_results(runs, split=content["experiment"]["split"]))
     folder.mkdir(parents=True, exist_ok=True)
     write_figures(told, folder)
     render(told, folder / "report.html")
@@ -49,8 +56,14 @@ def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
         picture=pictures(experiment["world"], content["benchmarks"]),
         sources=[{"name": name, **source} for name, source in content["sources"].items()],
         control=experiment["control"],
-        notes=counting_notes(content["arms"]),
+        notes=[*missing_notes(content["runs"], results), *counting_notes(content["arms"])],
     )
+
+
+def missing_notes(runs: Sequence[Slice], results: Sequence[RunResults]) -> list[str]:
+    """Which of the experiment's runs are not in its numbers."""
+    names = {run_name(run) for run in runs} - {result.name for result in results}
+    return [f"Not in here, for they did not come through: {', '.join(sorted(names))}."] if names else []
 
 
 def counting_notes(arms: Slice) -> list[str]:

@@ -76,6 +76,11 @@ def experiment(name: str) -> Path:
     return Path("results") / name
 
 
+def partial_report(experiment: str) -> Path:
+    """Of an experiment some of whose runs did not come through."""
+    return Path("results") / experiment / "partial"
+
+
 def log(rule: str, **words: int | str) -> Path:
     """What a job said, by its rule and wildcards."""
     marks = {"seed": "seed", "part": "part"}

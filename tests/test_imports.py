@@ -75,6 +75,7 @@ LIGHT_STAGES = [
     "predict",
     "plan",
     "status",
+    "partial",
     "resume",
 ]
 

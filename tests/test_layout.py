@@ -32,6 +32,7 @@ SHAPES = {
     "prediction_part": 5,
     "verdicts": 1,
     "experiment": 1,
+    "partial_report": 1,
     "attempt": 2,
 }
 

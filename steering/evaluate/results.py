@@ -30,17 +30,26 @@ class RunResults:
     adapter: Path
 
 
+def run_name(run: Mapping[str, Any]) -> str:
+    world, data, arm, seed = _names(run)
+    return f"{world}/{data}/{arm}/seed{seed}"
+
+
+def _names(run: Mapping[str, Any]) -> tuple[str, str, str, int]:
+    return run["world"], run["data"], run["arm"], run["seed"]
+
+
 def read_results(runs: Iterable[Mapping[str, Any]], *, split: str) -> list[RunResults]:
     """The results of *runs* (world, data, arm, seed each) on *split*."""
     return [_read(run, split) for run in runs]
 
 
 def _read(run: Mapping[str, Any], split: str) -> RunResults:
-    names = (run["world"], run["data"], run["arm"], run["seed"])
+    names = _names(run)
     trained, outcome = layout.run(*names), layout.outcome(*names)
     scores = [score for score in read_json(outcome / "scores.json") if score["split"] == split]
     return RunResults(
-        name="/".join((*names[:3], f"seed{names[3]}")),
+        name=run_name(run),
         manifest=read_json(trained / "manifest.json"),
         metrics=read_metrics(trained / "metrics.jsonl"),
         scores=[score for score in scores if "unscored" not in score],

@@ -117,3 +117,24 @@ def test_tracking_twice_shows_the_same_runs(content, monkeypatch):
     assert set(first["runs"]) == {f"{WORLD}/{DATA}/{arm}/seed{SEED}" for arm in ARMS}
     track.main(content)
     assert read_json(FOLDER / "tracked.json") == first
+
+
+@pytest.fixture
+def without_one_run(content):
+    """The experiment's slice where only one of its runs came through; the other's old scores are still there."""
+    return content | {"there": [f"{WORLD}/{DATA}/none/seed{SEED}"]}
+
+
+def test_what_came_through_is_reported_where_a_run_did_not(without_one_run):
+    before = (FOLDER / "report.html").read_bytes()
+    report.main(without_one_run)
+    page = (layout.partial_report("table") / "report.html").read_text(encoding="utf-8")
+    assert f"Not in here, for they did not come through: {WORLD}/{DATA}/mores_b/seed{SEED}." in page
+    assert "not run" in (layout.partial_report("table") / "table.md").read_text(encoding="utf-8")
+    assert (FOLDER / "report.html").read_bytes() == before
+
+
+def test_the_whole_report_takes_the_partial_one_s_place(content):
+    layout.partial_report("table").mkdir(exist_ok=True)
+    report.main(content)
+    assert not layout.partial_report("table").exists()
