@@ -8,10 +8,10 @@ FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip c
 SNAKEMAKE := $(BIN)/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke ablate plan status resume test check format lock ui record restore clean
+.PHONY: help setup run smoke ablate plan status resume slurm-demo slurm-test test check format lock ui record restore clean
 
 help: ## print these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(VENV)/.ready ## make the environment in .venv, exact versions
 
@@ -39,6 +39,13 @@ status: setup ## what is done, running and failed, of the default experiment
 
 resume: setup ## go on after snakemake was killed, on this machine or with jobs in SLURM
 	$(BIN)/python -m stages.resume
+
+slurm-demo: setup ## as root: the smoke experiment as jobs of a real two-node SLURM cluster on this machine
+	$(BIN)/python tests/slurm/cluster.py $(SNAKEMAKE) --profile workflow/profiles/slurm smoke \
+		--slurm-init-seconds-before-status-checks 2 --latency-wait 5
+
+slurm-test: setup ## as root: the tests on that cluster
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -m slurm tests/slurm
 
 test: setup ## the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest

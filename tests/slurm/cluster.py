@@ -61,6 +61,7 @@ SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=2,bf_interval=2
 GresTypes=gpu
+AccountingStorageTRES=gres/gpu
 SlurmdParameters=config_overrides
 ReturnToService=2
 JobRequeue=0
