@@ -31,7 +31,7 @@ MUNGE_SOCKET = Path("/run/munge/munge.socket.2")
 PATIENCE_SECONDS = 60
 DYING = ("setpriv", "--pdeathsig=KILL")  # with whoever started it
 OWNER = "owner.pid"
-FIELDS = ("jobarrayid", "name", "state", "partition", "nodelist", "reason", "tres-alloc", "comment", "timelimit")
+FIELDS = ("jobarrayid", "name", "state", "partition", "nodelist", "reason", "tres-alloc", "comment", "tres-per-job")
 
 CONFIGURATION = """\
 ClusterName=test
@@ -61,7 +61,6 @@ SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=2,bf_interval=2
 GresTypes=gpu
-AccountingStorageTRES=gres/gpu
 SlurmdParameters=config_overrides
 ReturnToService=2
 JobRequeue=0
