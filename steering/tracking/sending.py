@@ -1,0 +1,110 @@
+"""What a run is told of in MLflow, each part sent once: what is there already is not sent again."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steering.tracking.record import UNSCORED, RunRecord, flat, milliseconds, score_values, step_values
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+METRICS_PER_BATCH = 1000
+PARAMS_PER_BATCH = 100
+PARAM_CHARACTERS = 6000
+ARTIFACT_KEY = "steering.artifact."
+
+
+def send_params(client: MlflowClient, run: Run, record: RunRecord) -> None:
+    from mlflow.entities import Param
+
+    told = flat(record.manifest.get("settings") or {})
+    new = [Param(name, text[:PARAM_CHARACTERS]) for name, text in told.items() if name not in run.data.params]
+    for start in range(0, len(new), PARAMS_PER_BATCH):
+        client.log_batch(run.info.run_id, params=new[start : start + PARAMS_PER_BATCH])
+
+
+def send_steps(client: MlflowClient, run: Run, lines: Sequence[Mapping[str, Any]]) -> None:
+    names = {name for line in lines for name in line}
+    present = {name: steps(client, run, name) for name in names & set(run.data.metrics)}
+    send_lines(client, run.info.run_id, lines, present)
+
+
+def send_lines(
+    client: MlflowClient, run_id: str, lines: Sequence[Mapping[str, Any]], present: Mapping[str, Collection[int]]
+) -> None:
+    """Add what *lines* hold beyond the steps that are *present* of each name: MLflow appends a repeated step."""
+    from mlflow.entities import Metric
+
+    stamp, values = _now(), step_values(lines)
+    new = [Metric(name, value, stamp, step) for name, step, value in values if step not in present.get(name, ())]
+    for start in range(0, len(new), METRICS_PER_BATCH):
+        client.log_batch(run_id, metrics=new[start : start + METRICS_PER_BATCH])
+
+
+def steps(client: MlflowClient, run: Run, name: str) -> set[int]:
+    """The steps that *run* has of the metric *name*."""
+    return {metric.step for metric in client.get_metric_history(run.info.run_id, name)}
+
+
+def send_scores(client: MlflowClient, run: Run, record: RunRecord) -> None:
+    """A changed score is the next step of its metric."""
+    from mlflow.entities import Metric
+
+    values = score_values(record.scores)
+    new = [name for name, value in values.items() if not _same(run.data.metrics.get(name), value)]
+    told = {name: len(steps(client, run, name)) if name in run.data.metrics else 0 for name in new}
+    metrics = [Metric(name, values[name], _now(), told[name]) for name in new]
+    if metrics:
+        client.log_batch(run.info.run_id, metrics=metrics)
+
+
+def _same(old: float | None, new: float) -> bool:
+    return old is not None and (old == new or (math.isnan(old) and math.isnan(new)))
+
+
+def send_tags(client: MlflowClient, run: Run, tags: Mapping[str, str]) -> None:
+    from mlflow.entities import RunTag
+
+    new = [RunTag(name, value) for name, value in tags.items() if run.data.tags.get(name) != value]
+    if new:
+        client.log_batch(run.info.run_id, tags=new)
+
+
+def drop_reasons(client: MlflowClient, run: Run, record: RunRecord) -> None:
+    """Take away why a benchmark had no score once it has one."""
+    kept = record.tags()
+    for name in run.data.tags:
+        if name.startswith(UNSCORED) and name not in kept:
+            client.delete_tag(run.info.run_id, name)
+
+
+def send_artifact(client: MlflowClient, run: Run, path: Path) -> None:
+    """Send a file or folder, unless the run's tag says that these very bytes are there already."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()[:16]
+    tag = ARTIFACT_KEY + path.name
+    if run.data.tags.get(tag) == digest:
+        return
+    if path.is_dir():
+        client.log_artifacts(run.info.run_id, str(path), artifact_path=path.name)
+    else:
+        client.log_artifact(run.info.run_id, str(path))
+    client.set_tag(run.info.run_id, tag, digest)
+
+
+def finish(client: MlflowClient, run: Run, record: RunRecord) -> None:
+    status = "FAILED" if record.state == "failed" else "FINISHED"
+    if run.info.status != status:
+        ended = milliseconds(record.manifest.get("finished"))
+        client.set_terminated(run.info.run_id, status=status, end_time=ended)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
