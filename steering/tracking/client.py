@@ -15,7 +15,8 @@ from steering.tracking.address import public, refuse_silence, without_secrets
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-wait_seconds = 4  # of one request; with one repeat and its pause a dead server is given up after about ten
+wait_seconds = 4  # for one answer while a run trains; with one repeat and its pause a dead server costs about ten
+upload_wait_seconds = 20  # for one answer when all is done and a slow server keeps nobody waiting
 ARTIFACT_ROOT = "steering.artifact_root"
 DEFAULT_EXPERIMENT = "0"
 
@@ -34,9 +35,12 @@ def initialise(db_uri: str, artifact_root: str) -> None:
 
 
 @contextlib.contextmanager
-def speaking_to(uri: str) -> Iterator[MlflowClient]:
-    """An MLflow client whose every fault is a `TrackingError`, and which does not wait for the dead."""
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(wait_seconds)
+def speaking_to(uri: str, *, patience: float | None = None) -> Iterator[MlflowClient]:
+    """An MLflow client whose every fault is a `TrackingError`, and which does not wait for the dead.
+
+    patience: seconds for one answer, by default `wait_seconds`; nobody to connect to is noticed within those always.
+    """
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(patience or wait_seconds)
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
     os.environ["MLFLOW_HTTP_REQUEST_BACKOFF_JITTER"] = "0"
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it would print the password with the address

@@ -9,8 +9,12 @@ copy of its own, as ever. A training that some table shows already goes on in th
 
 from __future__ import annotations
 
+import random
+import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from steering.metrics_log import TrackingError
 from steering.tracking.client import ARTIFACT_ROOT, DEFAULT_EXPERIMENT
 from steering.tracking.record import RunRecord, milliseconds
 from steering.tracking.sending import send_tags
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 
 RUN_KEY = "steering.run_key"
 NO_TABLE = "no table"  # a blank, which no table's name has
+ATTEMPTS = 20
+LONGEST_PAUSE_SECONDS = 1.0
 
 
 def experiment_of(client: MlflowClient, world: str) -> str:
@@ -42,21 +48,19 @@ def experiment_of(client: MlflowClient, world: str) -> str:
 
 def parent_of(client: MlflowClient, world: str, table: str) -> Run:
     """The run that is *table*; made where there is none."""
-    experiment_id, key = experiment_of(client, world), f"table/{table}"
-    tags = {"mlflow.runName": table, RUN_KEY: key}
-    return _found(client, experiment_id, key) or client.create_run(experiment_id, tags=tags)
+    key = f"table/{table}"
+    return _kept(client, experiment_of(client, world), key, {"mlflow.runName": table})
 
 
 def child_of(client: MlflowClient, parent: Run, record: RunRecord) -> Run:
     """The run of *record* below *parent*: there already, or followed live and now hung there, or made."""
     experiment_id, key = parent.info.experiment_id, f"{parent.data.tags['mlflow.runName']}/{record.key}"
-    tags = {"mlflow.runName": record.name, "mlflow.parentRunId": parent.info.run_id, RUN_KEY: key}
-    if run := _found(client, experiment_id, key):
-        return run
-    if run := _found(client, experiment_id, f"{NO_TABLE}/{record.key}"):
-        send_tags(client, run, tags)
-        return run
-    return client.create_run(experiment_id, start_time=milliseconds(record.manifest.get("started")), tags=tags)
+    tags = {"mlflow.runName": record.name, "mlflow.parentRunId": parent.info.run_id}
+    if not _found(client, experiment_id, key):
+        for run in _found(client, experiment_id, f"{NO_TABLE}/{record.key}")[:1]:
+            send_tags(client, run, tags | {RUN_KEY: key})
+            return run
+    return _kept(client, experiment_id, key, tags, started=milliseconds(record.manifest.get("started")))
 
 
 def shown(client: MlflowClient, record: RunRecord) -> Run:
@@ -66,11 +70,31 @@ def shown(client: MlflowClient, record: RunRecord) -> Run:
     for run in found:
         if run.data.tags[RUN_KEY].endswith(ending):  # to LIKE an underscore is any letter
             return run
-    tags = {"mlflow.runName": record.name, RUN_KEY: NO_TABLE + ending}
-    return client.create_run(experiment_id, start_time=milliseconds(record.manifest.get("started")), tags=tags)
+    started = milliseconds(record.manifest.get("started"))
+    return _kept(client, experiment_id, NO_TABLE + ending, {"mlflow.runName": record.name}, started=started)
 
 
-def _found(client: MlflowClient, experiment_id: str, key: str) -> Run | None:
-    """The run whose tag steering.run_key is *key*."""
-    found = client.search_runs([experiment_id], filter_string=f"tags.`{RUN_KEY}` = '{key}'", max_results=1)
-    return found[0] if found else None
+def _kept(
+    client: MlflowClient, experiment_id: str, key: str, tags: Mapping[str, str], *, started: int | None = None
+) -> Run:
+    """The one run of *key*, made where there is none.
+
+    MLflow holds no name to be the only one. So whoever has made a run looks again and keeps it only if it stands
+    alone: of two that make one at once, the later sees the earlier's.
+    """
+    for _ in range(ATTEMPTS):
+        found = _found(client, experiment_id, key)
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            made = client.create_run(experiment_id, start_time=started, tags={**tags, RUN_KEY: key})
+            if len(_found(client, experiment_id, key)) == 1:
+                return made
+            client.delete_run(made.info.run_id)
+        time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))
+    raise TrackingError(f"{key}: several runs of that {RUN_KEY}; delete all but one in MLflow, then send again")
+
+
+def _found(client: MlflowClient, experiment_id: str, key: str) -> list[Run]:
+    """The runs whose tag steering.run_key is *key*."""
+    return list(client.search_runs([experiment_id], filter_string=f"tags.`{RUN_KEY}` = '{key}'"))

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steering.tracking.record import UNSCORED, RunRecord, flat, milliseconds, score_values, step_values
+from steering.manifest import digest, sha256_file
+from steering.tracking.record import (
+    ATTENTION,
+    UNSCORED,
+    DataInput,
+    RunRecord,
+    flat,
+    layer_lines,
+    milliseconds,
+    score_values,
+    step_values,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,7 +29,9 @@ if TYPE_CHECKING:
 METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 PARAM_CHARACTERS = 6000
-ARTIFACT_KEY = "steering.artifact."
+SENT_ARTIFACTS = "steering.artifacts"
+SENT_CURVES = "steering.attention"
+CONTEXT = "mlflow.data.context"
 
 
 def send_params(client: MlflowClient, run: Run, record: RunRecord) -> None:
@@ -85,18 +98,61 @@ def drop_reasons(client: MlflowClient, run: Run, record: RunRecord) -> None:
             client.delete_tag(run.info.run_id, name)
 
 
-def send_artifact(client: MlflowClient, run: Run, path: Path) -> None:
-    """Send a file or folder, unless the run's tag says that these very bytes are there already."""
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    digest = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()[:16]
-    tag = ARTIFACT_KEY + path.name
-    if run.data.tags.get(tag) == digest:
+def send_attention(client: MlflowClient, run: Run, record: RunRecord) -> None:
+    """The curves by layer, once. MLflow keeps every value of a step: what is measured anew is a section of its own."""
+    lines = layer_lines(record.attention)
+    sent: list[str] = json.loads(run.data.tags.get(SENT_CURVES, "[]"))
+    if not lines or (total := digest(lines)) in sent:
         return
-    if path.is_dir():
-        client.log_artifacts(run.info.run_id, str(path), artifact_path=path.name)
-    else:
-        client.log_artifact(run.info.run_id, str(path))
-    client.set_tag(run.info.run_id, tag, digest)
+    if sent:
+        section = f"{ATTENTION.rstrip('/')}_{len(sent) + 1}/"
+        lines = [{name.replace(ATTENTION, section): value for name, value in line.items()} for line in lines]
+    send_steps(client, run, lines)
+    client.set_tag(run.info.run_id, SENT_CURVES, json.dumps([*sent, total]))
+
+
+def send_datasets(client: MlflowClient, run: Run, datasets: Sequence[DataInput]) -> None:
+    present = {(known.dataset.name, known.dataset.digest) for known in run.inputs.dataset_inputs}
+    new = [told for told in datasets if (told.name, told.digest) not in present]
+    if new:
+        _log_inputs(client, run, new)
+
+
+def _log_inputs(client: MlflowClient, run: Run, datasets: Sequence[DataInput]) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.exceptions import MlflowException
+
+    inputs = [
+        DatasetInput(
+            Dataset(told.name, told.digest, source_type="local", source=json.dumps({"uri": told.path.as_posix()})),
+            [InputTag(CONTEXT, told.context)],
+        )
+        for told in datasets
+    ]
+    try:
+        client.log_inputs(run.info.run_id, inputs)
+    except MlflowException:  # another run told of the same data in the same moment; now they are there
+        client.log_inputs(run.info.run_id, inputs)
+
+
+def send_artifacts(client: MlflowClient, run: Run, paths: Sequence[Path]) -> None:
+    """Send files and folders, but for those of which the run's tag says that these very bytes are there already."""
+    sent: dict[str, str] = json.loads(run.data.tags.get(SENT_ARTIFACTS, "{}"))
+    sums = {path: _sum(path) for path in paths}
+    new = {path: total for path, total in sums.items() if sent.get(path.name) != total}
+    for path in new:
+        if path.is_dir():
+            client.log_artifacts(run.info.run_id, str(path), artifact_path=path.name)
+        else:
+            client.log_artifact(run.info.run_id, str(path))
+    if new:
+        told = sent | {path.name: total for path, total in new.items()}
+        client.set_tag(run.info.run_id, SENT_ARTIFACTS, json.dumps(told))
+
+
+def _sum(path: Path) -> str:
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return digest({file.relative_to(path).as_posix(): sha256_file(file) for file in files})
 
 
 def finish(client: MlflowClient, run: Run, record: RunRecord) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steering.tracking import runs, sending
+from steering.tracking import client, orphans, registry, runs, sending
 from steering.tracking.client import speaking_to
+from steering.tracking.orphans import Process
 from steering.tracking.record import RunRecord
 
 
@@ -16,34 +17,38 @@ def upload(record: RunRecord, *, tracking_uri: str, experiment: str) -> str:
     """Bring the MLflow run of *record* up to date below the table *experiment* and return its id, idempotently.
 
     Raises:
-        TrackingError: the server does not answer within about ten seconds, or refuses.
+        TrackingError: nobody answers (found within seconds), one answer takes too long twice, or the server refuses.
     """
-    with speaking_to(tracking_uri) as client:
-        parent = runs.parent_of(client, str(record.manifest["world"]), experiment)
-        run = runs.child_of(client, parent, record)
-        sending.send_params(client, run, record)
-        sending.send_steps(client, run, record.metrics)
-        sending.send_scores(client, run, record)
-        sending.send_tags(client, run, record.tags())
-        sending.drop_reasons(client, run, record)
-        for path in record.artifacts:
-            sending.send_artifact(client, run, path)
-        sending.finish(client, run, record)
+    with speaking_to(tracking_uri, patience=client.upload_wait_seconds) as mlflow:
+        parent = runs.parent_of(mlflow, str(record.manifest["world"]), experiment)
+        run = runs.child_of(mlflow, parent, record)
+        sending.send_params(mlflow, run, record)
+        sending.send_steps(mlflow, run, record.metrics)
+        sending.send_attention(mlflow, run, record)
+        sending.send_scores(mlflow, run, record)
+        sending.send_tags(mlflow, run, record.tags())
+        sending.drop_reasons(mlflow, run, record)
+        sending.send_datasets(mlflow, run, record.datasets)
+        sending.send_artifacts(mlflow, run, record.artifacts)
+        registry.register(mlflow, run, record)
+        sending.finish(mlflow, run, record)
         return str(run.info.run_id)
 
 
 def upload_table(files: Sequence[Path], *, tracking_uri: str, experiment: str, world: str) -> str:
     """Hang *files* (report, table, figures) on the parent run of the table *experiment* and return its id.
 
+    Runs of the same world that say RUNNING though their training is gone are ended as KILLED.
+
     Raises:
-        TrackingError: the server does not answer within about ten seconds, or refuses.
+        TrackingError: as `upload`.
     """
-    with speaking_to(tracking_uri) as client:
-        parent = runs.parent_of(client, world, experiment)
-        for path in files:
-            sending.send_artifact(client, parent, path)
+    with speaking_to(tracking_uri, patience=client.upload_wait_seconds) as mlflow:
+        parent = runs.parent_of(mlflow, world, experiment)
+        sending.send_artifacts(mlflow, parent, files)
         if parent.info.status != "FINISHED":
-            client.set_terminated(parent.info.run_id, "FINISHED")
+            mlflow.set_terminated(parent.info.run_id, "FINISHED")
+        orphans.end(mlflow, parent.info.experiment_id)
         return str(parent.info.run_id)
 
 
@@ -55,29 +60,44 @@ class LiveRun:
     steps: Mapping[str, Collection[int]]
 
 
-def take_over(record: RunRecord, *, tracking_uri: str) -> LiveRun:
+def take_over(record: RunRecord, *, tracking_uri: str, process: Process | None = None) -> LiveRun:
     """The run that shows *record*, from now on RUNNING: an earlier attempt's, however it ended, or else a new one.
+
+    process: the training, by which others find out whether it is gone; runs of its world whose own is are ended.
 
     Raises:
         TrackingError: the server does not answer within about ten seconds, or refuses.
     """
-    with speaking_to(tracking_uri) as client:
-        run = runs.shown(client, record)
+    with speaking_to(tracking_uri) as mlflow:
+        run = runs.shown(mlflow, record)
         if run.info.status != "RUNNING":
-            client.update_run(run.info.run_id, status="RUNNING")
-        sending.send_params(client, run, record)
-        sending.send_tags(client, run, record.tags())
-        return LiveRun(str(run.info.run_id), {name: sending.steps(client, run, name) for name in run.data.metrics})
+            mlflow.update_run(run.info.run_id, status="RUNNING")
+        sending.send_params(mlflow, run, record)
+        sending.send_tags(mlflow, run, record.tags() | (process.sign() if process else {}))
+        orphans.end(mlflow, run.info.experiment_id)
+        return LiveRun(str(run.info.run_id), {name: sending.steps(mlflow, run, name) for name in run.data.metrics})
 
 
-def follow(live: LiveRun, lines: Sequence[Mapping[str, Any]], *, tracking_uri: str, status: str | None = None) -> None:
+def follow(
+    live: LiveRun,
+    lines: Sequence[Mapping[str, Any]],
+    *,
+    tracking_uri: str,
+    status: str | None = None,
+    process: Process | None = None,
+) -> None:
     """Add the steps of *lines* that *live* did not have when it was taken over, then end it with *status*, if any.
+
+    process: where given, a sign of its life is left.
 
     Raises:
         TrackingError: the server does not answer within about ten seconds, or refuses. Which lines arrived is then
             unknown: take the run over again.
     """
-    with speaking_to(tracking_uri) as client:
-        sending.send_lines(client, live.id, lines, live.steps)
+    with speaking_to(tracking_uri) as mlflow:
+        sending.send_lines(mlflow, live.id, lines, live.steps)
+        if process:
+            for name, told in process.sign().items():
+                mlflow.set_tag(live.id, name, told)
         if status:
-            client.set_terminated(live.id, status)
+            mlflow.set_terminated(live.id, status)

@@ -181,7 +181,7 @@ def test_a_dead_server_is_given_up_in_bounded_time(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_server_that_listens_but_never_answers_is_given_up_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steering.tracking.client.wait_seconds", 1)
+    monkeypatch.setattr("steering.tracking.client.upload_wait_seconds", 1)
     started = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as mute:
         uri = f"http://user:secret@127.0.0.1:{mute.getsockname()[1]}"
