@@ -101,7 +101,7 @@ def _version(client: MlflowClient, run: Run, record: RunRecord, model: LoggedMod
             return
     _have_name(client, name)
     client.create_model_version(
-        name, model.artifact_location, run.info.run_id, tags=dict(tags), model_id=model.model_id
+        name, model.artifact_location, run.info.run_id, tags=dict(tags), model_id=model.model_id, await_creation_for=0
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +120,6 @@ def send_datasets(client: MlflowClient, run: Run, datasets: Sequence[DataInput])
 
 def _log_inputs(client: MlflowClient, run: Run, datasets: Sequence[DataInput]) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
-    from mlflow.exceptions import MlflowException
 
     inputs = [
         DatasetInput(
@@ -129,10 +128,17 @@ def _log_inputs(client: MlflowClient, run: Run, datasets: Sequence[DataInput]) -
         )
         for told in datasets
     ]
+    _twice(lambda: client.log_inputs(run.info.run_id, inputs))
+
+
+def _twice(write: Callable[[], None]) -> None:
+    """Write, and again where another process writes the same in the same moment: a database takes only one of them."""
+    from mlflow.exceptions import MlflowException
+
     try:
-        client.log_inputs(run.info.run_id, inputs)
-    except MlflowException:  # another run told of the same data in the same moment; now they are there
-        client.log_inputs(run.info.run_id, inputs)
+        write()
+    except MlflowException:
+        write()
 
 
 def send_artifacts(client: MlflowClient, run: Run, paths: Sequence[Path]) -> None:
@@ -146,8 +152,8 @@ def send_artifacts(client: MlflowClient, run: Run, paths: Sequence[Path]) -> Non
         else:
             client.log_artifact(run.info.run_id, str(path))
     if new:
-        told = sent | {path.name: total for path, total in new.items()}
-        client.set_tag(run.info.run_id, SENT_ARTIFACTS, json.dumps(told))
+        told = json.dumps(sent | {path.name: total for path, total in new.items()})
+        _twice(lambda: client.set_tag(run.info.run_id, SENT_ARTIFACTS, told))
 
 
 def _sum(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Several processes that each show a run of their own to MLflow in the same moment: `python together.py URI FOLDER ARM..`.
+"""Several processes that each show a run of their own to MLflow in the same moment; takes URI, FOLDER, ARM...
 
 MLflow is imported once, before the fork; every process then has a client of its own.
 """
