@@ -43,9 +43,10 @@ class Meter:
         return dict(zip(COUNTED, totals, strict=True))
 
     def read(self, counts: dict[str, float]) -> dict[str, float]:
-        """The step's line of metrics, but for what was learnt."""
+        """The step's line of metrics, but for what was learnt; `time` is its end in seconds since 1970."""
         seconds = time.perf_counter() - self._began
         return {
+            "time": time.time(),
             "supervised_tokens": counts["supervised_tokens"],
             "tokens_per_second": counts["tokens"] / seconds,
             "samples_per_second": counts["samples"] / seconds,

@@ -38,6 +38,7 @@ def test_rates_are_counts_over_the_time_of_the_step() -> None:
     assert 0 <= told["wait_seconds"] <= told["seconds"]
     assert told["padding"] == pytest.approx(1 - counts["tokens"] / counts["positions"])
     assert told["peak_memory_bytes"] > 1e6
+    assert 0 <= time.time() - told["time"] < 60
 
 
 def test_the_load_is_this_process_s_own() -> None:
