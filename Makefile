@@ -78,4 +78,4 @@ restore: setup ## bring back what DVC remembers, and let Snakemake accept it
 	$(BIN)/dvc pull --quiet && $(BIN)/dvc status --quiet && $(SNAKEMAKE) --touch --forceall --quiet all
 
 clean: ## remove the environment and everything made (downloads, data, checkpoints, results)
-	rm -rf $(VENV) .snakemake .store checkpoints data downloads logs models results mlartifacts mlflow.db*
+	rm -rf $(VENV) .snakemake .store checkpoints data downloads logs models results mlartifacts mlflow.db* mlflow.ready

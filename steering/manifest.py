@@ -99,6 +99,12 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def machine() -> dict[str, str]:
+    """Where this runs: the host, and the SLURM job where there is one."""
+    job = os.environ.get("SLURM_JOB_ID")
+    return {"host": platform.node(), **({"slurm_job": job} if job else {})}
+
+
 def provenance(*, kind: str, started: str, runtime_seconds: float, inputs: Mapping[str, str]) -> dict[str, Any]:
     """What every manifest tells: kind, code, versions, machine, time and memory, inputs by sha256."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
@@ -108,6 +114,7 @@ def provenance(*, kind: str, started: str, runtime_seconds: float, inputs: Mappi
         "code": code_digest(),
         "versions": {"python": platform.python_version(), **versions},
         "command": " ".join(sys.argv[1:]),
+        **machine(),
         "started": started,
         "finished": now(),
         "runtime_seconds": round(runtime_seconds, 2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import stat
 from pathlib import Path
 
@@ -122,3 +123,12 @@ def test_provenance_says_what_made_a_file_and_from_what() -> None:
     assert {"python", "torch", "transformers", "peft"} <= told["versions"].keys()
     assert told["peak_memory_bytes"] > 1e6
     assert told["finished"] > "2020"
+
+
+def test_provenance_says_where_and_in_which_slurm_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    told = provenance(kind="tune", started="then", runtime_seconds=1.0, inputs={})
+    assert told["host"] == platform.node()
+    assert "slurm_job" not in told
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    assert provenance(kind="tune", started="then", runtime_seconds=1.0, inputs={})["slurm_job"] == "4711"

@@ -9,7 +9,8 @@ asking anew what the server has.
 The status in MLflow: RUNNING while the block lasts, FINISHED after it, FAILED after an error. A stop that is meant to
 be resumed (an error whose exit_code is 75, or Ctrl-C) is KILLED: nobody trains any more and nothing was wrong, which
 is true whether or not somebody resumes it. A training that died without a word (kill -9) is KILLED too if the child
-survived it, else it stays RUNNING. The next attempt takes the run over from any of these and makes it RUNNING again.
+survived it, else at the next training or upload of its world (steering.tracking.orphans). The next attempt takes the
+run over from any of these and makes it RUNNING again.
 
 A step that was done twice (once before a crash, once after resuming) shows its first values; metrics.jsonl holds the
 second. What did not get through is added by `steering.tracking.upload`, from metrics.jsonl.
@@ -24,12 +25,17 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
+
+from steering.manifest import machine
 from steering.tracking import LiveRun, RunRecord, TrackingError, follow, take_over
+from steering.tracking.orphans import SIGN_SECONDS, Process
 
 URI = "MLFLOW_TRACKING_URI"
 EVERY_SECONDS = 5.0
@@ -55,7 +61,7 @@ def following(
     if urlsplit(uri).scheme not in ("http", "https") or os.environ.get("RANK", "0") != "0":
         yield
         return
-    child = _child({"uri": uri, "log": str(log), "manifest": manifest, "every_seconds": every_seconds})
+    child = _child({"uri": uri, "log": str(log), "manifest": {**machine(), **manifest}, "every_seconds": every_seconds})
     status = "FINISHED"
     try:
         yield
@@ -134,20 +140,27 @@ def _line(text: bytes) -> dict[str, Any] | None:
 class Follower:
     """Brings the MLflow run of one training up to date with its log; after a fault it starts over."""
 
-    def __init__(self, log: Path, record: RunRecord, uri: str):
-        self._log, self._record, self._uri = log, record, uri
+    def __init__(self, log: Path, record: RunRecord, uri: str, *, process: Process | None = None):
+        self._log, self._record, self._uri, self._process = log, record, uri, process
         self._tail = Tail(log)
         self._run: LiveRun | None = None
+        self._signed = 0.0
 
     def catch_up(self, status: str | None = None) -> None:
-        """Send what is new, then end the run with *status*, if any. Raises TrackingError."""
+        """Send what is new and now and then a sign of life, then end the run with *status*, if any.
+
+        Raises TrackingError.
+        """
         run, tail = self._run, self._tail
         self._run = None  # until all has gone well
         if run is None or tail.replaced:
-            run, tail = take_over(self._record, tracking_uri=self._uri), Tail(self._log)
+            run, tail = take_over(self._record, tracking_uri=self._uri, process=self._process), Tail(self._log)
+            self._signed = time.monotonic()
         lines = tail.lines()
-        if lines or status:
-            follow(run, lines, tracking_uri=self._uri, status=status)
+        due = time.monotonic() - self._signed > SIGN_SECONDS
+        if lines or status or due:
+            follow(run, lines, tracking_uri=self._uri, status=status, process=self._process if due else None)
+            self._signed = time.monotonic() if due else self._signed
         self._run, self._tail = run, tail
 
 
@@ -197,6 +210,13 @@ def _bounded(catch_up: Callable[[str | None], None]) -> Callable[[str | None], N
     return bounded
 
 
+def _process(pid: int) -> Process | None:
+    """The training *pid*; None where it has ended already, and is soon told to have."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return Process.of(pid)
+    return None
+
+
 def main() -> None:
     parent = os.getppid()
     for number in IGNORED:  # they are meant for the training, which then tells how it ended
@@ -204,7 +224,7 @@ def main() -> None:
     os.nice(10)
     with open(0, "rb", buffering=0, closefd=False) as pipe:  # no buffer may take what `select` waits for
         told = json.loads(pipe.readline())
-    follower = Follower(Path(told["log"]), RunRecord(told["manifest"]), told["uri"])
+    follower = Follower(Path(told["log"]), RunRecord(told["manifest"]), told["uri"], process=_process(parent))
     accompany(_bounded(follower.catch_up), _parents_word(parent), every=told["every_seconds"])
 
 

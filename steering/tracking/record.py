@@ -10,9 +10,42 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-TAGS = ("world", "data", "arm", "method", "seed", "commit", "trainable_llm", "trainable_connector", "trainable_all")
-UNSCORED = "unscored."
+from steering.manifest import digest
+
+FACTS = ("world", "data", "arm", "method", "seed", "commit", "trainable_llm", "trainable_connector", "trainable_all")
 SIZES = ("adapter_bytes", "runtime_seconds", "peak_memory_bytes")
+MACHINE = ("host", "slurm_job")
+SETTINGS = ("rank", "token_ratio", "layers", "placement")
+UNSCORED = "unscored."
+CURVES = {"without_sink": "lmar", "with_sink": "lmar_with_first_token"}
+ATTENTION = "attention/"
+"""Metrics of one prefix are one section of MLflow's chart page."""
+
+
+@dataclass(frozen=True)
+class DataInput:
+    """A data set that a run was trained or asked on, by the digest that the run's manifest gives.
+
+    context: "training", "evaluation" or "training, evaluation".
+    """
+
+    name: str
+    digest: str
+    path: Path
+    context: str
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a run trained: its folder, the sha256 of each file of weights there, and the base model they belong to."""
+
+    folder: Path
+    sums: Mapping[str, str]
+    base: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return digest(dict(self.sums))
 
 
 @dataclass(frozen=True)
@@ -20,6 +53,7 @@ class RunRecord:
     """All that MLflow is shown of one run: its manifest, the lines of metrics.jsonl, its scores, and what has none.
 
     artifacts: files or folders (an adapter's configuration, say); state: "finished" or "failed".
+    attention: the content of attention.json; recorded: where DVC remembers the run's bytes, as tags.
     key: run@digest(settings, inputs), by which every attempt of one training is the same run.
     """
 
@@ -27,6 +61,10 @@ class RunRecord:
     metrics: Sequence[Mapping[str, Any]] = ()
     scores: Sequence[Mapping[str, Any]] = ()
     unscored: Sequence[Mapping[str, Any]] = ()
+    attention: Mapping[str, Any] = field(default_factory=dict)
+    datasets: Sequence[DataInput] = ()
+    weights: Weights | None = None
+    recorded: Mapping[str, str] = field(default_factory=dict)
     artifacts: Sequence[Path] = ()
     state: str = "finished"
 
@@ -42,8 +80,13 @@ class RunRecord:
         return f"{self.manifest['arm']}/seed{self.manifest['seed']}"
 
     def tags(self) -> dict[str, str]:
-        known = {name: str(self.manifest[name]) for name in TAGS + SIZES if self.manifest.get(name) is not None}
-        return known | {UNSCORED + str(entry["benchmark"]): str(entry["unscored"]) for entry in self.unscored}
+        settings = self.manifest.get("settings") or {}
+        told = _known(self.manifest, FACTS + SIZES + MACHINE) | _known(settings, SETTINGS) | dict(self.recorded)
+        return told | {UNSCORED + str(entry["benchmark"]): str(entry["unscored"]) for entry in self.unscored}
+
+
+def _known(told: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
+    return {name: str(told[name]) for name in names if told.get(name) is not None}
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -68,8 +111,28 @@ def score_values(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     values: dict[str, float] = {}
     for score in scores:
         for metric, entry in score["metrics"].items():
-            name = f"{score['benchmark']}.{metric}"
-            values |= {name: entry["value"], f"{name}.low": entry["low"], f"{name}.high": entry["high"]}
+            values |= _interval(f"{score['benchmark']}.{metric}", entry)
+    return values
+
+
+def layer_lines(attention: Mapping[str, Any]) -> list[dict[str, float]]:
+    """The curves of attention.json as lines whose step is the layer, counted from 1 as in the report.
+
+    LMAR as a mean of ratios without the first token (the report's figure) and with it, and the share of attention on
+    visual positions, each with its interval.
+    """
+    ratios = attention.get("lmar", {})
+    curves = {name: ratios[kind]["mean_of_ratios"] for kind, name in CURVES.items() if kind in ratios}
+    curves |= {"visual_share": attention["visual_share"]} if "visual_share" in attention else {}
+    lines: dict[int, dict[str, float]] = {}
+    for name, curve in curves.items():
+        for layer, entry in enumerate(curve, start=1):
+            lines.setdefault(layer, {"step": layer}).update(_interval(ATTENTION + name, entry))
+    return list(lines.values())
+
+
+def _interval(name: str, entry: Mapping[str, Any]) -> dict[str, float]:
+    values = {name: entry["value"], f"{name}.low": entry["low"], f"{name}.high": entry["high"]}
     return {name: float(value) for name, value in values.items() if value is not None}
 
 

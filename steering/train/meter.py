@@ -1,16 +1,24 @@
-"""What a training step did and took: tokens, samples and visual tokens a second, waiting for data, peak memory."""
+"""What a training step did and took: tokens, samples and visual tokens a second, waiting for data, memory, load.
+
+MLflow shows names that begin with system/ as system metrics. They are read here, once a step, since a monitor of
+MLflow's own would be a thread of the training that speaks to the server; and they are this process's, not the
+machine's, which other jobs share: 200 % are two cores, helpers that prepare data not counted.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Sequence
 
+import psutil
 import torch
 
 from steering.data.collate import Batch
 from steering.manifest import peak_memory_bytes
 from steering.train.processes import Processes
 
+HAS_NVML = importlib.util.find_spec("pynvml") is not None  # without it torch cannot tell a GPU's load
 COUNTED = ("supervised_tokens", "tokens", "visual_tokens", "samples", "positions")
 
 
@@ -20,6 +28,7 @@ class Meter:
     def __init__(self, device: torch.device):
         self.device = device
         self._began = self._loaded = time.perf_counter()
+        self._cpu_began = time.process_time()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
@@ -34,9 +43,10 @@ class Meter:
         return dict(zip(COUNTED, totals, strict=True))
 
     def read(self, counts: dict[str, float]) -> dict[str, float]:
-        """The step's line of metrics, but for what was learnt."""
+        """The step's line of metrics, but for what was learnt; `time` is its end in seconds since 1970."""
         seconds = time.perf_counter() - self._began
         return {
+            "time": time.time(),
             "supervised_tokens": counts["supervised_tokens"],
             "tokens_per_second": counts["tokens"] / seconds,
             "samples_per_second": counts["samples"] / seconds,
@@ -45,7 +55,16 @@ class Meter:
             "peak_memory_bytes": self._peak(),
             "seconds": seconds,
             "wait_seconds": self._loaded - self._began,
+            "system/process_cpu_percent": 100 * (time.process_time() - self._cpu_began) / seconds,
+            "system/process_memory_bytes": psutil.Process().memory_info().rss,
+            **self._gpu(),
         }
+
+    def _gpu(self) -> dict[str, float]:
+        if self.device.type != "cuda":
+            return {}
+        load = {"system/gpu_percent": torch.cuda.utilization(self.device)} if HAS_NVML else {}
+        return {"system/gpu_memory_bytes": torch.cuda.memory_reserved(self.device), **load}
 
     def _peak(self) -> int:
         """Of this step on a GPU, of the whole process so far on the CPU."""

@@ -28,7 +28,8 @@ ARMS = [NoneSettings(), LoraSettings(rank=2, alpha=4, dropout=0.3), MoresSetting
 BY_METHOD = pytest.mark.parametrize("settings", ARMS, ids=lambda arm: arm.method)
 RECIPE = Recipe(steps=8, conversations=3, connector_learning_rate=1e-2, method_learning_rate=1e-2, warmup_ratio=0.25)
 RATES = {"tokens_per_second", "samples_per_second", "visual_tokens_per_second"}
-CLOCKS = RATES | {"seconds", "wait_seconds", "peak_memory_bytes"}
+SYSTEM = {"system/process_cpu_percent", "system/process_memory_bytes"}
+CLOCKS = RATES | SYSTEM | {"time", "seconds", "wait_seconds", "peak_memory_bytes"}
 END = 9
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
+import psutil
 import pytest
 import torch
 
@@ -36,3 +38,17 @@ def test_rates_are_counts_over_the_time_of_the_step() -> None:
     assert 0 <= told["wait_seconds"] <= told["seconds"]
     assert told["padding"] == pytest.approx(1 - counts["tokens"] / counts["positions"])
     assert told["peak_memory_bytes"] > 1e6
+    assert 0 <= time.time() - told["time"] < 60
+
+
+def test_the_load_is_this_process_s_own() -> None:
+    before = time.process_time()
+    meter = Meter(CPU)
+    counts = meter.count([collate(conversations())], Processes())
+    while time.process_time() - before < 0.1:
+        pass
+    told = meter.read(counts)
+    taken = told["system/process_cpu_percent"] / 100 * told["seconds"]
+    assert 0.05 < taken <= time.process_time() - before
+    assert told["system/process_memory_bytes"] == pytest.approx(psutil.Process().memory_info().rss, rel=0.2)
+    assert not [name for name in told if name.startswith("system/gpu")]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from steering.errors import SteeringError
-from steering.tracking import MetricsLog, RunRecord, TrackingError, initialise, live, read_metrics, upload
+from steering.tracking import MetricsLog, RunRecord, TrackingError, initialise, live, read_metrics, upload, upload_table
 from steering.tracking.live import END_SECONDS, Follower, Tail, accompany, following
+from tests.tracking.servers import serving, until
 
 
 class StopError(SteeringError):
@@ -326,36 +327,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
     database = f"sqlite:///{folder / 'mlflow.db'}"
     initialise(database, str(folder / "artifacts"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (folder / "log").open("wb") as log:
-        started = subprocess.Popen(
-            command, cwd=folder, env=os.environ | quiet, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        until(lambda: answers(port), seconds=120)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
-
-
-def answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
-def until(fact: Callable[[], object], *, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not fact():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.1)
+    with serving(folder, "--backend-store-uri", database) as uri:
+        yield uri
 
 
 @pytest.mark.slow
@@ -406,3 +379,21 @@ def test_a_training_that_is_killed_is_told_by_its_child_and_taken_over(server: s
         training.wait()
         until(lambda: shown(server, "killed")[0].info.status == "KILLED", seconds=120)
     assert len(shown(server, "killed")) == 1
+
+
+@pytest.mark.slow
+def test_a_training_killed_together_with_its_child_is_ended_at_the_next_upload(server: str, tmp_path: Path) -> None:
+    program = TRAINING.format(manifest=manifest("orphaned"), uri=server)
+    training = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "metrics.jsonl")])
+    until(lambda: [r for r in shown(server, "orphaned") if steps(server, r) == [3, 4, 5]], seconds=120)
+    (child,) = psutil.Process(training.pid).children()
+    child.send_signal(signal.SIGSTOP)  # so that it cannot tell of the other's end
+    training.kill()
+    training.wait()
+    child.kill()
+    time.sleep(1)
+    assert shown(server, "orphaned")[0].info.status == "RUNNING"
+    upload_table([], tracking_uri=server, experiment="another", world="embedded")
+    (run,) = shown(server, "orphaned")
+    assert run.info.status == "KILLED"
+    assert run.info.end_time <= time.time() * 1000

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from steering import tracking
 from steering.tracking import (
     MetricsLog,
     RunRecord,
@@ -174,7 +173,7 @@ def test_a_failed_run_is_shown_as_failed_and_other_settings_are_another_run(data
 
 
 def test_a_dead_server_is_given_up_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "wait_seconds", 1)
+    monkeypatch.setattr("steering.tracking.client.wait_seconds", 1)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(TrackingError, match="no tracking server answers"):
@@ -182,7 +181,7 @@ def test_a_dead_server_is_given_up_in_bounded_time(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_server_that_listens_but_never_answers_is_given_up_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "wait_seconds", 1)
+    monkeypatch.setattr("steering.tracking.client.upload_wait_seconds", 1)
     started = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as mute:
         uri = f"http://user:secret@127.0.0.1:{mute.getsockname()[1]}"

@@ -1,0 +1,40 @@
+"""One fresh database for all that needs no server."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from steering.tracking import initialise
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mlflow")
+    initialise(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"))
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def uri(database: Path) -> str:
+    return f"sqlite:///{database}"
+
+
+@pytest.fixture
+def client(uri: str) -> MlflowClient:
+    return MlflowClient(uri)
+
+
+@pytest.fixture
+def held(database: Path) -> Callable[[], list[str]]:
+    """All that the database holds, as text."""
+
+    def dump() -> list[str]:
+        with sqlite3.connect(database) as connection:
+            return list(connection.iterdump())
+
+    return dump
