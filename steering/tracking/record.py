@@ -16,6 +16,8 @@ FACTS = ("world", "data", "arm", "method", "seed", "commit", "trainable_llm", "t
 SIZES = ("adapter_bytes", "runtime_seconds", "peak_memory_bytes")
 MACHINE = ("host", "slurm_job")
 SETTINGS = ("rank", "token_ratio", "layers", "placement")
+PLACES = ("step", "time")
+"""What a line says of its place: MLflow draws model metrics over the step and system metrics over the time."""
 UNSCORED = "unscored."
 CURVES = {"without_sink": "lmar", "with_sink": "lmar_with_first_token"}
 ATTENTION = "attention/"
@@ -102,7 +104,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def step_values(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, float]]:
     """The numbers in lines of metrics.jsonl, as (name, step, value)."""
-    values = [(name, int(line["step"]), value) for line in lines for name, value in line.items() if name != "step"]
+    values = [(name, int(line["step"]), value) for line in lines for name, value in line.items() if name not in PLACES]
     return [(name, step, float(value)) for name, step, value in values if isinstance(value, int | float)]
 
 

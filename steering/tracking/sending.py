@@ -44,8 +44,8 @@ def send_params(client: MlflowClient, run: Run, record: RunRecord) -> None:
 
 
 def send_steps(client: MlflowClient, run: Run, lines: Sequence[Mapping[str, Any]]) -> None:
-    names = {name for line in lines for name in line}
-    present = {name: steps(client, run, name) for name in names & set(run.data.metrics)}
+    names = {name for line in lines for name in line} & set(run.data.metrics)
+    present = {name: steps(client, run, name) for name in names}
     send_lines(client, run.info.run_id, lines, present)
 
 
@@ -55,8 +55,13 @@ def send_lines(
     """Add what *lines* hold beyond the steps that are *present* of each name: MLflow appends a repeated step."""
     from mlflow.entities import Metric
 
-    stamp, values = _now(), step_values(lines)
-    new = [Metric(name, value, stamp, step) for name, step, value in values if step not in present.get(name, ())]
+    now = _now()
+    new = [
+        Metric(name, value, milliseconds(line.get("time")) or now, step)
+        for line in lines
+        for name, step, value in step_values([line])
+        if step not in present.get(name, ())
+    ]
     for start in range(0, len(new), METRICS_PER_BATCH):
         client.log_batch(run_id, metrics=new[start : start + METRICS_PER_BATCH])
 
@@ -112,7 +117,8 @@ def send_attention(client: MlflowClient, run: Run, record: RunRecord) -> None:
 
 
 def send_datasets(client: MlflowClient, run: Run, datasets: Sequence[DataInput]) -> None:
-    present = {(known.dataset.name, known.dataset.digest) for known in run.inputs.dataset_inputs}
+    inputs = run.inputs.dataset_inputs if run.inputs else ()
+    present = {(known.dataset.name, known.dataset.digest) for known in inputs}
     new = [told for told in datasets if (told.name, told.digest) not in present]
     if new:
         _log_inputs(client, run, new)
@@ -131,7 +137,7 @@ def _log_inputs(client: MlflowClient, run: Run, datasets: Sequence[DataInput]) -
     _twice(lambda: client.log_inputs(run.info.run_id, inputs))
 
 
-def _twice(write: Callable[[], None]) -> None:
+def _twice(write: Callable[[], object]) -> None:
     """Write, and again where another process writes the same in the same moment: a database takes only one of them."""
     from mlflow.exceptions import MlflowException
 

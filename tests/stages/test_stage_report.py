@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from stages import report, track, tracking_database
 from steering import layout
@@ -138,3 +139,15 @@ def test_the_whole_report_takes_the_partial_one_s_place(content):
     layout.partial_report("table").mkdir(exist_ok=True)
     report.main(content)
     assert not layout.partial_report("table").exists()
+
+
+def test_a_tracked_run_has_its_attention_and_files_and_its_table_the_figures(content):
+    told = read_json(FOLDER / "tracked.json")
+    client = MlflowClient(f"sqlite:///{layout.DATABASE}")
+    run = told["runs"][f"{WORLD}/{DATA}/mores_b/seed{SEED}"]
+    assert len(client.get_metric_history(run, "attention/lmar")) == 30
+    files = {file.path for file in client.list_artifacts(run)}
+    assert files == {"manifest.json", "scores.json", "attention.json", "adapter_base.json"}
+    shown = {file.path for file in client.list_artifacts(told["parent"])}
+    assert shown == {"report.html", "table.csv", "table.md", *(path.name for path in FOLDER.glob("*.png"))}
+    assert "scores.png" in shown

@@ -1,15 +1,16 @@
-"""One fresh database for all that needs no server."""
+"""One fresh database for all that needs no server, and one server over another for all that does."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from steering.tracking import initialise
+from tests.tracking.servers import serving
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +39,12 @@ def held(database: Path) -> Callable[[], list[str]]:
             return list(connection.iterdump())
 
     return dump
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    database = f"sqlite:///{folder / 'mlflow.db'}"
+    initialise(database, str(folder / "artifacts"))
+    with serving(folder, "--backend-store-uri", database) as uri:
+        yield uri

@@ -10,7 +10,8 @@ from typing import Any
 from steering.tracking import RunRecord
 from steering.tracking.record import DataInput, Weights, flat, layer_lines, score_values, step_values
 
-WORLD, TABLE, LAYERS = "embedded", "table1", 6
+WORLD, TABLE, LAYERS = "embedded", "table1", 12
+STARTED = 1_767_323_045  # the manifest's moment
 
 
 def made_up(folder: Path, arm: str, *, seed: int = 0, steps: int = 30) -> RunRecord:
@@ -57,6 +58,7 @@ def _line(step: int, rank: int, seed: int) -> dict[str, float]:
     loss = 0.6 + 2 * math.exp(-step * rank / 25) + 0.05 * math.sin(7 * step + seed)
     return {
         "step": step,
+        "time": STARTED + 10 * step,
         "loss": loss,
         "learning_rate": 0.01 * (1 - step / 200),
         "seconds": 1.5 + 0.1 * math.sin(step),

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from steering.errors import SteeringError
-from steering.tracking import MetricsLog, RunRecord, TrackingError, initialise, live, read_metrics, upload, upload_table
+from steering.tracking import MetricsLog, RunRecord, TrackingError, live, read_metrics, upload, upload_table
 from steering.tracking.live import END_SECONDS, Follower, Tail, accompany, following
-from tests.tracking.servers import serving, until
+from tests.tracking.servers import until
 
 
 class StopError(SteeringError):
@@ -73,14 +72,6 @@ def test_a_log_that_a_resume_made_shorter_is_another_file(tmp_path: Path) -> Non
 # what MLflow shows
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("mlflow")
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    initialise(uri, str(folder / "artifacts"))
-    return uri
-
-
 def shown(uri: str, arm: str) -> list[Run]:
     client = MlflowClient(tracking_uri=uri)
     found = client.get_experiment_by_name("embedded")
@@ -91,78 +82,78 @@ def steps(uri: str, run: Run, name: str = "loss") -> list[int]:
     return [metric.step for metric in MlflowClient(tracking_uri=uri).get_metric_history(run.info.run_id, name)]
 
 
-def test_a_run_is_shown_running_and_then_hung_below_its_table_with_nothing_twice(database: str, tmp_path: Path) -> None:
+def test_a_run_is_shown_running_and_then_hung_below_its_table_with_nothing_twice(uri: str, tmp_path: Path) -> None:
     log = tmp_path / "metrics.jsonl"
-    follower = Follower(log, RunRecord(manifest("first")), database)
+    follower = Follower(log, RunRecord(manifest("first")), uri)
     follower.catch_up()
     for end in (3, 6):
         write(log, range(end - 2, end + 1))
         follower.catch_up()
-    (run,) = shown(database, "first")
-    assert (run.info.status, run.info.run_name, steps(database, run)) == ("RUNNING", "first/seed0", [1, 2, 3, 4, 5, 6])
+    (run,) = shown(uri, "first")
+    assert (run.info.status, run.info.run_name, steps(uri, run)) == ("RUNNING", "first/seed0", [1, 2, 3, 4, 5, 6])
     assert run.data.params == {"method": "mores", "rank": "1"}
     assert "mlflow.parentRunId" not in run.data.tags
     follower.catch_up("FINISHED")
 
     finished = RunRecord(manifest("first") | {"finished": "2026-01-02T03:09:05+00:00"}, metrics=read_metrics(log))
     for _ in range(2):
-        assert upload(finished, tracking_uri=database, experiment="table1") == run.info.run_id
-    (after,) = shown(database, "first")
-    assert (after.info.status, steps(database, after), steps(database, after, "seconds")) == (
+        assert upload(finished, tracking_uri=uri, experiment="table1") == run.info.run_id
+    (after,) = shown(uri, "first")
+    assert (after.info.status, steps(uri, after), steps(uri, after, "seconds")) == (
         "FINISHED",
         [1, 2, 3, 4, 5, 6],
         [1, 2, 3, 4, 5, 6],
     )
-    parent = MlflowClient(tracking_uri=database).get_run(after.data.tags["mlflow.parentRunId"])
+    parent = MlflowClient(tracking_uri=uri).get_run(after.data.tags["mlflow.parentRunId"])
     assert parent.info.run_name == "table1"
 
 
-def test_a_second_table_has_a_run_of_its_own_and_a_new_training_makes_no_third(database: str, tmp_path: Path) -> None:
+def test_a_second_table_has_a_run_of_its_own_and_a_new_training_makes_no_third(uri: str, tmp_path: Path) -> None:
     log = tmp_path / "metrics.jsonl"
     write(log, range(1, 4))
     finished = RunRecord(manifest("shared"), metrics=read_metrics(log))
-    ids = {upload(finished, tracking_uri=database, experiment=table) for table in ("table1", "table2")}
+    ids = {upload(finished, tracking_uri=uri, experiment=table) for table in ("table1", "table2")}
     assert len(ids) == 2
-    follower = Follower(log, RunRecord(manifest("shared")), database)
+    follower = Follower(log, RunRecord(manifest("shared")), uri)
     follower.catch_up()
-    assert sorted(run.info.status for run in shown(database, "shared")) == ["FINISHED", "RUNNING"]
+    assert sorted(run.info.status for run in shown(uri, "shared")) == ["FINISHED", "RUNNING"]
     follower.catch_up("FINISHED")
-    assert {run.info.run_id for run in shown(database, "shared")} == ids
-    assert all(steps(database, run) == [1, 2, 3] for run in shown(database, "shared"))
+    assert {run.info.run_id for run in shown(uri, "shared")} == ids
+    assert all(steps(uri, run) == [1, 2, 3] for run in shown(uri, "shared"))
 
 
 @pytest.mark.parametrize("left", [None, "KILLED", "FAILED"])
-def test_the_next_attempt_takes_the_run_over_and_repeats_no_step(database: str, tmp_path: Path, left: str) -> None:
+def test_the_next_attempt_takes_the_run_over_and_repeats_no_step(uri: str, tmp_path: Path, left: str) -> None:
     log, arm = tmp_path / "metrics.jsonl", f"resumed_{left}"
     write(log, range(1, 8))
-    Follower(log, RunRecord(manifest(arm)), database).catch_up(left)
-    assert shown(database, arm)[0].info.status == (left or "RUNNING")
+    Follower(log, RunRecord(manifest(arm)), uri).catch_up(left)
+    assert shown(uri, arm)[0].info.status == (left or "RUNNING")
 
-    follower = Follower(log, RunRecord(manifest(arm)), database)
+    follower = Follower(log, RunRecord(manifest(arm)), uri)
     follower.catch_up()  # before the training has dropped the steps it does again
     write(log, range(5, 7), resume_step=4)
     follower.catch_up()
     write(log, range(7, 10))
     follower.catch_up()
-    (run,) = shown(database, arm)
-    assert (run.info.status, steps(database, run)) == ("RUNNING", list(range(1, 10)))
+    (run,) = shown(uri, arm)
+    assert (run.info.status, steps(uri, run)) == ("RUNNING", list(range(1, 10)))
 
 
-def test_other_inputs_are_another_run(database: str, tmp_path: Path) -> None:
+def test_other_inputs_are_another_run(uri: str, tmp_path: Path) -> None:
     for inputs in ({"base": "abc"}, {"base": "def"}):
         told = RunRecord(manifest("inputs") | {"inputs": inputs})
-        Follower(tmp_path / "metrics.jsonl", told, database).catch_up()
-    assert len(shown(database, "inputs")) == 2
+        Follower(tmp_path / "metrics.jsonl", told, uri).catch_up()
+    assert len(shown(uri, "inputs")) == 2
 
 
-def test_an_arm_with_a_like_name_is_another_run(database: str, tmp_path: Path) -> None:
+def test_an_arm_with_a_like_name_is_another_run(uri: str, tmp_path: Path) -> None:
     for arm in ("mores_b", "moresxb"):
-        Follower(tmp_path / "metrics.jsonl", RunRecord(manifest(arm)), database).catch_up()
-    assert len(shown(database, "mores_b")) == len(shown(database, "moresxb")) == 1
+        Follower(tmp_path / "metrics.jsonl", RunRecord(manifest(arm)), uri).catch_up()
+    assert len(shown(uri, "mores_b")) == len(shown(uri, "moresxb")) == 1
 
 
 def test_after_a_fault_the_server_is_asked_what_arrived(
-    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log, follow = tmp_path / "metrics.jsonl", live.follow
 
@@ -170,7 +161,7 @@ def test_after_a_fault_the_server_is_asked_what_arrived(
         follow(*arguments, **named)
         raise TrackingError("the answer was lost")
 
-    follower = Follower(log, RunRecord(manifest("lost")), database)
+    follower = Follower(log, RunRecord(manifest("lost")), uri)
     write(log, range(1, 4))
     monkeypatch.setattr(live, "follow", lost)
     with pytest.raises(TrackingError):
@@ -178,8 +169,8 @@ def test_after_a_fault_the_server_is_asked_what_arrived(
     monkeypatch.setattr(live, "follow", follow)
     write(log, range(4, 6))
     follower.catch_up()
-    (run,) = shown(database, "lost")
-    assert steps(database, run) == [1, 2, 3, 4, 5]
+    (run,) = shown(uri, "lost")
+    assert steps(uri, run) == [1, 2, 3, 4, 5]
 
 
 # when it is sent
@@ -320,15 +311,6 @@ def test_an_error_of_the_training_comes_out_as_it_is(tmp_path: Path, dead: str) 
 
 
 # with a real server
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("server")
-    database = f"sqlite:///{folder / 'mlflow.db'}"
-    initialise(database, str(folder / "artifacts"))
-    with serving(folder, "--backend-store-uri", database) as uri:
-        yield uri
 
 
 @pytest.mark.slow

@@ -46,6 +46,14 @@ def test_lmar_has_the_layer_as_its_step_and_its_interval_beside(client: MlflowCl
     assert all(low[1] < value[1] < high[1] for low, value, high in zip(lower, values, upper, strict=True))
 
 
+def test_a_step_stands_at_the_time_that_its_line_says(client: MlflowClient, uri: str, tmp_path: Path) -> None:
+    record = made_up(tmp_path, "timed")
+    run = upload(record, tracking_uri=uri, experiment=TABLE)
+    stamps = [metric.timestamp for metric in client.get_metric_history(run, "system/process_cpu_percent")]
+    assert sorted(stamps) == [1000 * line["time"] for line in record.metrics]
+    assert "time" not in client.get_run(run).data.metrics
+
+
 def test_attention_measured_anew_is_a_section_of_its_own(
     client: MlflowClient, uri: str, held: Callable[[], list[str]], tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from steering.graph import Graph
 from steering.params import load
 from steering.plan import Plan
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a whole world on a busy machine
 
 PROMPT = "Grade the prediction.\n"
 OUTCOMES = "results/runs/3b/multi_task"
