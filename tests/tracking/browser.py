@@ -30,7 +30,7 @@ from tests.tracking.shown import TABLE, WORLD, made_up
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 ARMS = ("none", "mores_b", "lora")
 SEEDS = (0, 1)
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
 REST_SECONDS = 5.0
 
 
