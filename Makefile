@@ -68,6 +68,7 @@ lock: setup ## write constraints.txt from the environment that is here
 		| sed 's/+cpu$$//' >> constraints.new && mv constraints.new constraints.txt
 
 ui: setup ## browse every run in MLflow on http://127.0.0.1:5000
+	@echo "http://127.0.0.1:5000/#/experiments?workflowType=machine_learning  (else MLflow shows its pages for chat applications)"
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db \
 		--host 127.0.0.1 --port 5000 --workers 1
 

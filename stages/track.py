@@ -2,11 +2,12 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from steering import layout
+from steering.analyse.figures import arm_colours
 from steering.evaluate.results import RunResults, read_results
 from steering.job import Slice, run_stage
 from steering.manifest import read_json, write_json
@@ -22,9 +23,9 @@ def main(content: Slice) -> None:
     uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{layout.DATABASE}")
     name, experiment = content["name"], content["experiment"]
     results = read_results(content["runs"], split=experiment["split"])
-    folder = layout.experiment(name)
+    folder, colours = layout.experiment(name), arm_colours(experiment["arms"])
     with _alone():
-        told = {result.name: upload(_record(result), tracking_uri=uri, experiment=name) for result in results}
+        told = {r.name: upload(_record(r, colours), tracking_uri=uri, experiment=name) for r in results}
         parent = upload_table(_files(folder), tracking_uri=uri, experiment=name, world=experiment["world"])
     write_json(folder / "tracked.json", {"parent": parent, "runs": told})
 
@@ -42,7 +43,7 @@ def _files(folder: Path) -> list[Path]:
     return [folder / name for name in TABLES if (folder / name).exists()] + sorted(folder.glob("*.png"))
 
 
-def _record(result: RunResults) -> RunRecord:
+def _record(result: RunResults, colours: Mapping[str, str]) -> RunRecord:
     trained, outcome = result.adapter.parent, layout.outcome(*_names(result))
     kept = [outcome / name for name in KEPT] + [
         path for path in sorted(result.adapter.iterdir()) if path.suffix == ".json"
@@ -57,6 +58,7 @@ def _record(result: RunResults) -> RunRecord:
         weights=weights_of(trained, result.manifest),
         recorded=recorded(trained),
         artifacts=[trained / "manifest.json", *kept],
+        colour=colours[result.manifest["arm"]],  # the report's
     )
 
 

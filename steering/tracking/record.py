@@ -19,6 +19,7 @@ SETTINGS = ("rank", "token_ratio", "layers", "placement")
 PLACES = ("step", "time")
 """What a line says of its place: MLflow draws model metrics over the step and system metrics over the time."""
 UNSCORED = "unscored."
+COLOUR = "mlflow.runColor"
 CURVES = {"without_sink": "lmar", "with_sink": "lmar_with_first_token"}
 ATTENTION = "attention/"
 """Metrics of one prefix are one section of MLflow's chart page."""
@@ -56,6 +57,7 @@ class RunRecord:
 
     artifacts: files or folders (an adapter's configuration, say); state: "finished" or "failed".
     attention: the content of attention.json; recorded: where DVC remembers the run's bytes, as tags.
+    colour: of its curves in MLflow, as #rrggbb; by default MLflow draws lots.
     key: run@digest(settings, inputs), by which every attempt of one training is the same run.
     """
 
@@ -69,6 +71,7 @@ class RunRecord:
     recorded: Mapping[str, str] = field(default_factory=dict)
     artifacts: Sequence[Path] = ()
     state: str = "finished"
+    colour: str = ""
 
     key: str = field(init=False)
 
@@ -84,6 +87,7 @@ class RunRecord:
     def tags(self) -> dict[str, str]:
         settings = self.manifest.get("settings") or {}
         told = _known(self.manifest, FACTS + SIZES + MACHINE) | _known(settings, SETTINGS) | dict(self.recorded)
+        told |= {COLOUR: self.colour} if self.colour else {}
         return told | {UNSCORED + str(entry["benchmark"]): str(entry["unscored"]) for entry in self.unscored}
 
 

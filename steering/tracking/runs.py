@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 RUN_KEY = "steering.run_key"
 NO_TABLE = "no table"  # a blank, which no table's name has
-KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the pages are those of chat applications
 ATTEMPTS = 20
 LONGEST_PAUSE_SECONDS = 1.0
 
@@ -39,7 +38,7 @@ def experiment_of(client: MlflowClient, world: str) -> str:
         return str(found.experiment_id)
     root = client.get_experiment(DEFAULT_EXPERIMENT).tags.get(ARTIFACT_ROOT)
     try:
-        return str(client.create_experiment(world, f"{root}/{world}" if root else None, tags=KIND))
+        return str(client.create_experiment(world, f"{root}/{world}" if root else None))
     except MlflowException:
         found = client.get_experiment_by_name(world)  # another run, started in the same moment, was quicker
         if found is None:

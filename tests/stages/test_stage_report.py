@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 
 from stages import report, track, tracking_database
 from steering import layout
+from steering.analyse.figures import arm_colours
 from steering.data.shards import write_images
 from steering.manifest import read_json, write_json
 
@@ -151,3 +152,4 @@ def test_a_tracked_run_has_its_attention_and_files_and_its_table_the_figures(con
     shown = {file.path for file in client.list_artifacts(told["parent"])}
     assert shown == {"report.html", "table.csv", "table.md", *(path.name for path in FOLDER.glob("*.png"))}
     assert "scores.png" in shown
+    assert client.get_run(run).data.tags["mlflow.runColor"] == arm_colours(ARMS)["mores_b"]

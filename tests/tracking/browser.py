@@ -13,13 +13,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import urlencode
 
 from mlflow import MlflowClient
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.expected_conditions import visibility_of_element_located
+from selenium.webdriver.support.expected_conditions import presence_of_element_located, visibility_of_element_located
 from selenium.webdriver.support.ui import WebDriverWait
 
 from steering.tracking import initialise, upload, upload_table
@@ -81,23 +83,25 @@ class Pages:
 
     def seen(self, path: str) -> WebElement:
         """The first element at the XPath *path* once it is to be seen."""
-        there = visibility_of_element_located((By.XPATH, path))
-        return WebDriverWait(self.browser, WAIT_SECONDS).until(there, f"{self.browser.current_url}: nothing at {path}")
-
-    def until(self, told: Callable[[], bool]) -> None:
-        WebDriverWait(self.browser, WAIT_SECONDS).until(lambda _: told(), self.browser.current_url)
+        return self._once(visibility_of_element_located, path)
 
     def text(self, words: str) -> WebElement:
-        return self.seen(f"//*[contains(text(), '{words}')]")
+        """The first element that says *words*, though the page may have to be scrolled to it."""
+        return self._once(presence_of_element_located, f"//body//*[text()[contains(., '{words}')]]")
 
     def curve(self) -> WebElement:
         """A drawn line of a chart."""
         return self.seen(
-            "//*[contains(@class, 'js-plotly-plot')]//*[contains(@class, 'scatterlayer')]//*[name() = 'path']"
+            "//*[contains(@class, 'js-plotly-plot')]//*[@class = 'scatterlayer mlayer']//*[name() = 'path']"
         )
 
-    def open(self, path: str) -> None:
-        self.browser.get(f"{self.uri}/#/{path}")
+    def _once(self, condition: Callable[..., Any], path: str) -> WebElement:
+        there = condition((By.XPATH, path))
+        return WebDriverWait(self.browser, WAIT_SECONDS).until(there, f"{self.browser.current_url}: nothing at {path}")
+
+    def open(self, path: str, **query: str) -> None:
+        told = urlencode({"workflowType": "machine_learning"} | query)
+        self.browser.get(f"{self.uri}/#/{path}?{told}")
 
     def open_experiments(self) -> None:
         self.open("experiments")
@@ -106,23 +110,28 @@ class Pages:
     def open_runs(self) -> None:
         """The runs of the world, the arms unfolded below their table."""
         self.open(f"experiments/{self.experiment}/runs")
-        self.seen(f"//span[text() = '{self.table}']/ancestor::div[.//button][1]//button").click()
+        self.seen(f"//span[text() = '{self.table}']/ancestor::*[@role = 'presentation'][1]//button").click()
         for arm in self.arms:
             self.text(arm)
 
     def open_charts(self) -> None:
-        """The runs of the world with their curves beside one another."""
-        self.open(f"experiments/{self.experiment}/runs?compareRunsMode=CHART")
+        """The runs of the world with their curves in common charts."""
+        self.open(f"experiments/{self.experiment}/runs", compareRunsMode="CHART")
         self.curve()
 
     def open_comparison(self, *names: str) -> None:
-        told = quote(json.dumps([self.ids[name] for name in names]))
-        self.open(f"compare-runs?runs={told}&experiments={quote(json.dumps([self.experiment]))}")
+        runs = json.dumps([self.ids[name] for name in names], separators=(",", ":"))
+        self.open("compare-runs", runs=runs, experiments=json.dumps([self.experiment]))
         for name in names:
             self.text(name)
 
     def open_run(self, name: str, tab: str = "") -> None:
         self.open(f"experiments/{self.experiment}/runs/{self.ids[name]}{tab}")
+        self.text(name)
+
+    def find_chart(self, name: str) -> None:
+        """Show the charts of a run whose names hold *name* alone."""
+        self.seen("//input[@placeholder = 'Search metric charts']").send_keys(Keys.CONTROL, "a", Keys.NULL, name)
         self.text(name)
 
     def picture(self, path: Path) -> None:

@@ -62,7 +62,7 @@ def test_attention_measured_anew_is_a_section_of_its_own(
     before = curve(client, run, "attention/lmar")
     upload(replace(first, attention=attention(0.9)), tracking_uri=uri, experiment=TABLE)
     assert curve(client, run, "attention/lmar") == before
-    assert curve(client, run, "attention_2/lmar")[0] == (1, 0.9)
+    assert curve(client, run, "attention_2/lmar")[-1] == (LAYERS, 0.9 * (1 + LAYERS) / LAYERS)
     all_of_it = held()
     for known in (0.9, None):
         again = replace(first, attention=attention(known) if known else first.attention)
