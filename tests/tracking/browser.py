@@ -100,8 +100,9 @@ class Pages:
         return WebDriverWait(self.browser, WAIT_SECONDS).until(there, f"{self.browser.current_url}: nothing at {path}")
 
     def open(self, path: str, **query: str) -> None:
-        told = urlencode({"workflowType": "machine_learning"} | query)
-        self.browser.get(f"{self.uri}/#/{path}?{told}")
+        """Open a page anew, in MLflow's mode for training; *query* first, since a comparison reads it by its place."""
+        self.browser.get("about:blank")  # else what is found may still be the page before
+        self.browser.get(f"{self.uri}/#/{path}?{urlencode(query | {'workflowType': 'machine_learning'})}")
 
     def open_experiments(self) -> None:
         self.open("experiments")
@@ -131,7 +132,8 @@ class Pages:
 
     def find_chart(self, name: str) -> None:
         """Show the charts of a run whose names hold *name* alone."""
-        self.seen("//input[@placeholder = 'Search metric charts']").send_keys(Keys.CONTROL, "a", Keys.NULL, name)
+        search = self.seen("//input[@placeholder = 'Search metric charts']")
+        search.send_keys(Keys.CONTROL, "a", Keys.NULL, name)  # in place of the last one, which MLflow remembers
         self.text(name)
 
     def picture(self, path: Path) -> None:
