@@ -1,4 +1,4 @@
-"""Pretrain the connector on captions, the language model frozen: writes checkpoints/connectors/WORLD/."""
+"""Pretrain the connector on captions, the language model frozen: writes checkpoints/connectors/WORLD/seedN/."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def main(content: Slice) -> None:
     if not job.finished.exists():
         in_processes(content.get("engine", {}), lambda: _train(job, content))
     if delivers():
-        job.deliver(layout.connector(world))
+        job.deliver(layout.connector(world, pretrain["seed"]))
 
 
 def _live(content: Slice) -> bool:

@@ -1,5 +1,7 @@
 """Instruction tuning of one arm with one seed: writes checkpoints/runs/WORLD/DATA/ARM/seedN/."""
 
+from pathlib import Path
+
 from steering import layout
 from steering.data.conversations import read
 from steering.job import Job, Slice, run_stage
@@ -12,7 +14,7 @@ def main(content: Slice) -> None:
     world, data = content["world"], content["data"]
     inputs = {
         "conversations": layout.mixture(world, data),
-        "connector": layout.connector(world),
+        "connector": _connector(content),
         "base": layout.language_model(content["language_model"]["name"]),
         **assemble.pictures(content, content["datasets"]),
     }
@@ -25,6 +27,10 @@ def main(content: Slice) -> None:
         job.deliver(layout.run(world, data, content["arm"], content["seed"]))
 
 
+def _connector(content: Slice) -> Path:
+    return layout.connector(content["world"], content["pretrain_seed"])
+
+
 def _train(job: Job, content: Slice) -> None:
     from steering import assemble
     from steering.analyse.attended import chooser
@@ -34,7 +40,7 @@ def _train(job: Job, content: Slice) -> None:
     from steering.train.run import train
 
     base = assemble.language_model(content)
-    connector = assemble.trained_connector(content, base, layout.connector(content["world"]))
+    connector = assemble.trained_connector(content, base, _connector(content))
     vision = assemble.vision(content) if assemble.live(content) else None
     encoder = dict(vision.named_parameters()) if vision else {}  # under its own names, before a method wraps layers
     model = ComposedModel(connector, base, vision)

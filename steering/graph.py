@@ -24,7 +24,7 @@ OUTPUTS: dict[str, Callable[..., Path]] = {
     "check": lambda world, dataset: layout.check(world, dataset),
     "features": lambda world, dataset: layout.features(world, dataset),
     "mixture": lambda world, data: layout.mixture(world, data),
-    "connector": lambda world: layout.connector(world),
+    "connector": lambda world, seed: layout.connector(world, seed),
     "tune": lambda **run: layout.run(**run),
     "predict_part": lambda **run: layout.prediction_part(**run),
     "predict": lambda **run: layout.outcome(**run) / "predictions",
@@ -113,7 +113,6 @@ class Graph:
             yield from (("predict_part", {**words, "part": part}) for part in parts)
             return
         world = self.plan.world(name)
-        pretrain = [world.pretrain.dataset] if world.pretrain else []
         if rule != "score":
             yield "language_model", {"name": world.language_model}
         for dataset in self._data_of(rule, words):
@@ -123,7 +122,7 @@ class Graph:
             yield "vision_encoder", {"name": world.vision_encoder}
         if rule == "tune":
             yield "mixture", {"world": name, "data": words["data"]}
-            yield from [("connector", {"world": name})] if pretrain else []
+            yield "connector", {"world": name, "seed": self.plan.pretrain_seed(name, words["seed"])}
         if rule in ("predict_part", "predict", "attention"):
             yield "tune", _run_of(words)
         if rule in ("score", "attention"):
@@ -167,7 +166,8 @@ class Graph:
             return common | captions | {"features": layout.features(name, dataset)}
         if rule == "tune":
             mixture = layout.mixture(name, words["data"])
-            return common | {"conversations": mixture, "connector": layout.connector(name)}
+            connector = layout.connector(name, self.plan.pretrain_seed(name, words["seed"]))
+            return common | {"conversations": mixture, "connector": connector}
         return common | {"run": layout.run(**_run_of(words))}
 
     def _source(self, rule: str, name: str) -> list[str]:

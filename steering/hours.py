@@ -159,5 +159,5 @@ class Clock:
             return
 
     def _same_model(self, world: str, content: Mapping[str, Any]) -> bool:
-        today = self.plan.connector(world)
+        today = self.plan.model(world)
         return all(content.get(key) == today[key] for key in ("language_model", "vision_encoder", "connector"))

@@ -28,6 +28,7 @@ from steering.manifest import digest, now, provenance, read_json, sha256_file, w
 
 Slice = dict[str, Any]
 
+UNDETERMINING = ("engine", "pretrain_seed")
 MAKE_IT = "run the rule that makes this folder"
 
 
@@ -106,13 +107,14 @@ class Job:
 
     The state lies under the digest of the slice and of the inputs' contents. A finished state is delivered again in
     seconds; a changed slice or input has another digest and starts afresh. How steps are computed (`engine`) is in no
-    digest: a run goes on, from the same checkpoint, with another number of processes.
+    digest: a run goes on, from the same checkpoint, with another number of processes. Nor is where an input lies
+    (`pretrain_seed`), whose contents are.
     """
 
     def __init__(self, kind: str, content: Slice, inputs: Mapping[str, Path]):
         self.kind, self.content = kind, content
         self.inputs = {name: contents(folder) for name, folder in inputs.items()}
-        determined = {name: value for name, value in content.items() if name != "engine"}
+        determined = {name: value for name, value in content.items() if name not in UNDETERMINING}
         self.run = {name: digest(value) for name, value in determined.items()} | self.inputs
         self.key = digest({"kind": kind, "slice": determined, "inputs": self.inputs})
         self.state = layout.RUNS / self.key

@@ -49,8 +49,9 @@ def mixture_facts(world: str, name: str) -> Path:
     return mixture(world, name).with_suffix(".facts.json")
 
 
-def connector(world: str) -> Path:
-    return Path("checkpoints") / "connectors" / world
+def connector(world: str, seed: int | str) -> Path:
+    """What was pretrained with *seed*, the pretraining's own."""
+    return Path("checkpoints") / "connectors" / world / f"seed{seed}"
 
 
 def run(world: str, data: str, arm: str, seed: int | str) -> Path:

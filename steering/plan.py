@@ -107,11 +107,17 @@ class Plan:
         benchmarks = {name: self._benchmark(self.world(world).benchmarks[name]) for name in mixture.shares}
         return {"world": world, "name": data, "mixture": self._dump(mixture), "benchmarks": benchmarks}
 
-    def connector(self, world: str) -> Slice:
-        pretrain = self._dump(self.world(world).pretrain)
-        own = pretrain.pop("engine") if pretrain else None
-        engine = {"engine": own} if own else self._engine(world, "none")
-        return {"world": world, **self._model(world), "pretrain": pretrain, **engine}
+    def connector(self, world: str, seed: int) -> Slice:
+        told = self._dump(self.world(world).pretrain)
+        pretrain = {key: value for key, value in told.items() if key not in ("engine", "per_seed")} | {"seed": seed}
+        engine = {"engine": told["engine"]} if told["engine"] else self._engine(world, "none")
+        return {"world": world, **self.model(world), "pretrain": pretrain, **engine}
+
+    def pretrain_seed(self, world: str, seed: int) -> int:
+        """The seed of the connector that a run with *seed* starts from."""
+        pretrain = self.world(world).pretrain
+        assert pretrain  # a world with data has it
+        return pretrain.seed + seed * pretrain.per_seed
 
     def tune(self, world: str, data: str, arm: str, seed: int) -> Slice:
         return {
@@ -119,10 +125,11 @@ class Plan:
             "data": data,
             "arm": arm,
             "seed": seed,
-            **self._model(world),
+            **self.model(world),
             "settings": self._dump(self.params.arms[arm]),
             "recipe": self.recipe(world, arm),
             "datasets": self.mixture_datasets(world, data),
+            "pretrain_seed": self.pretrain_seed(world, seed),
             **self._engine(world, self.params.arms[arm].method),
         }
 
@@ -153,7 +160,7 @@ class Plan:
         }
         return {
             **self._run(world, data, arm, seed),
-            **self._model(world),
+            **self.model(world),
             "benchmarks": asked,
             "splits": self._splits(world),
             **({"parts": parts} if (parts := self.world(world).predict_parts) > 1 else {}),
@@ -194,7 +201,7 @@ class Plan:
     def attention(self, world: str, data: str, arm: str, seed: int) -> Slice:
         wanted = self._attention(world)
         benchmark = self._benchmark(self.world(world).benchmarks[wanted["benchmark"]])
-        return {**self._run(world, data, arm, seed), **self._model(world), **wanted, "form": benchmark}
+        return {**self._run(world, data, arm, seed), **self.model(world), **wanted, "form": benchmark}
 
     def report(self, experiment: str) -> Slice:
         wanted = self.experiment(experiment)
@@ -207,7 +214,7 @@ class Plan:
             "experiment": self._dump(wanted),
             "benchmarks": {name: self._dump(b) for name, b in world.benchmarks.items()},
             "arms": {arm: self._dump(self.params.arms[arm]) for arm in wanted.arms},
-            "model": self._model(wanted.world),
+            "model": self.model(wanted.world),
             "sources": sources,
             "runs": [run.__dict__ for run in self.runs(experiment)],
         }
@@ -215,7 +222,7 @@ class Plan:
     def track(self, experiment: str) -> Slice:
         return self.report(experiment)
 
-    def _model(self, world: str) -> Slice:
+    def model(self, world: str) -> Slice:
         chosen = self.world(world)
         settings: Slice = {"connector_settings": chosen.connector_settings} if chosen.connector_settings else {}
         settings |= {"features": "live"} if chosen.features == "live" else {}

@@ -26,7 +26,7 @@ SHAPES = {
     "features": 2,
     "mixture": 2,
     "mixture_facts": 2,
-    "connector": 1,
+    "connector": 2,
     "run": 4,
     "outcome": 4,
     "prediction_part": 5,

@@ -62,7 +62,7 @@ def _slices(plan: Plan) -> Iterator[tuple[Job, dict]]:
     yield from ((("language_model", name), plan.language_model(name)) for name in params.language_models)
     yield from ((("vision_encoder", name), plan.vision_encoder(name)) for name in params.vision_encoders)
     for world in params.worlds:
-        yield ("connector", world), plan.connector(world)
+        yield ("connector", world), plan.connector(world, 0)
         for name in plan.datasets_of(world):
             yield ("dataset", world, name), plan.dataset(world, name)
             yield ("check", world, name), plan.check(world, name)
@@ -226,8 +226,8 @@ def test_the_order_of_data_sets_reaches_no_run(planned):
 def test_how_steps_are_computed_is_in_a_slice_only_where_it_is_not_the_plain_way(planned):
     plain, told = planned(), planned(replaced("    threads: 1\n", "    threads: 1\n    engine: {micro_batch: 1}\n"))
     assert "engine" not in plain.tune("small", "mix", "edit", 0)
-    assert "engine" not in plain.connector("small")
-    for content in (told.tune("small", "mix", "edit", 0), told.connector("small")):
+    assert "engine" not in plain.connector("small", 0)
+    for content in (told.tune("small", "mix", "edit", 0), told.connector("small", 0)):
         assert content["engine"]["micro_batch"] == 1
 
 
@@ -275,10 +275,10 @@ def test_pretraining_may_have_an_engine_of_its_own_and_else_has_the_world_s(plan
     own = replaced(
         "      captions: captions.json\n", "      captions: captions.json\n      engine: {micro_batch: 4}\n", world
     )
-    first, second = planned(world).connector("small"), planned(own).connector("small")
+    first, second = planned(world).connector("small", 0), planned(own).connector("small", 0)
     assert first["engine"]["micro_batch"] == 1
     assert second["engine"]["micro_batch"] == 4
-    assert first["pretrain"] == second["pretrain"] == planned().connector("small")["pretrain"]
+    assert first["pretrain"] == second["pretrain"] == planned().connector("small", 0)["pretrain"]
 
 
 RUN = ("small", "mix", "low", 0)
@@ -303,3 +303,19 @@ def test_without_a_judge_nothing_is_judged(planned):
     assert planned(GRADED).judged("small") == []
     assert "judged" not in planned(GRADED).score(*RUN)
     assert planned(judged()).score(*RUN)["judged"] == ["shapes"]
+
+
+def test_a_seed_has_a_connector_of_its_own_only_where_the_world_says_so(planned):
+    shared = planned()
+    own = planned(replaced("      captions: captions.json\n", "      captions: captions.json\n      per_seed: true\n"))
+    assert [shared.pretrain_seed("small", seed) for seed in (0, 1, 2)] == [0, 0, 0]
+    assert [own.pretrain_seed("small", seed) for seed in (0, 1, 2)] == [0, 1, 2]
+    assert own.connector("small", 2)["pretrain"] == shared.connector("small", 0)["pretrain"] | {"seed": 2}
+    assert own.tune("small", "mix", "edit", 2) == shared.tune("small", "mix", "edit", 2) | {"pretrain_seed": 2}
+
+
+def test_the_paths_of_connectors_change_what_seeds_other_than_the_first_start_from(planned):
+    own = planned(replaced("      captions: captions.json\n", "      captions: captions.json\n      per_seed: true\n"))
+    assert changed(planned(), own) == {
+        ("tune", world, "mix", arm, str(seed)) for world, seed in RUNS if seed for arm in ("none", "edit", "low")
+    }

@@ -154,7 +154,7 @@ def test_as_many_parts_as_before_or_the_answers_are_stale(project):
 
 def test_an_input_made_anew_makes_what_was_made_of_it_stale(project):
     project.finish()
-    path = layout.connector("small") / "manifest.json"
+    path = layout.connector("small", 0) / "manifest.json"
     told = json.loads(path.read_text())
     write_json(path, told | {"outputs": {"file": "another"}})
     found = counts(project.standing())

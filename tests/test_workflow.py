@@ -72,7 +72,8 @@ def expected(experiment: str) -> dict[str, int]:
         PARAMS.vision_encoders[world.vision_encoder].source,
     }
     counts = {"fetch": len(sources)} | dict.fromkeys(("dataset", "check", "features"), len(world.datasets))
-    once = ("language_model", "vision_encoder", "mixture", "connector", "report", "track", "tracking_database")
+    counts["connector"] = len(wanted.seeds) if world.pretrain and world.pretrain.per_seed else 1
+    once = ("language_model", "vision_encoder", "mixture", "report", "track", "tracking_database")
     return counts | dict.fromkeys(RUN_RULES, runs) | dict.fromkeys(once, 1)
 
 

@@ -160,13 +160,16 @@ class WarmStart(Part):
 class Pretrain(Part):
     """Connector pretraining on captions: the language model frozen, the connector trained.
 
+    per_seed: a connector of its own for each seed of a run, so that what seeds tell apart holds its pretraining too; or
+    one for all of them, as in the papers.
     engine: how its steps are computed, as those of method none unless told.
     """
 
     dataset: Name
     captions: str
     template: Literal["plain"] = "plain"
-    seed: int = 0
+    seed: int = Field(0, ge=0)
+    per_seed: bool = False
     threads: int = Field(2, ge=1)
     warm_start: WarmStart | None = None
     recipe: Recipe

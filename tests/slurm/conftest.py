@@ -29,7 +29,7 @@ def cluster() -> Iterator[Cluster]:
 def prepared(tmp_path_factory, make_language_model, tokenizer) -> Path:
     """A project whose data, base model and connector are there: what remains are runs."""
     folder = make_project(tmp_path_factory.mktemp("prepared"), (make_language_model, tokenizer))
-    targets = ["data/3b/mixtures/scienceqa.json", "checkpoints/connectors/3b/manifest.json"]
+    targets = ["data/3b/mixtures/scienceqa.json", "checkpoints/connectors/3b/seed0/manifest.json"]
     asked = ["data/3b/checks/gqa_eval.json", "mlflow.ready"]
     command = ["snakemake", "--cores", "2", *targets, *asked]
     done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)

@@ -18,7 +18,7 @@ from steering.errors import ParamsError
 from steering.manifest import read_json
 from steering.metrics_log import read_metrics
 
-OUT = layout.connector("tiny")
+OUT = layout.connector("tiny", 0)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_cached_features_train_connector_and_method(settings, monkeypatch):
     folder, told = tuned("arm", settings)
     assert not (folder / "encoder.safetensors").exists()
     assert "vision" not in told["inputs"]
-    before = load_file(layout.connector("tiny") / "connector.safetensors")
+    before = load_file(layout.connector("tiny", 0) / "connector.safetensors")
     after = load_file(folder / "connector.safetensors")
     assert before.keys() == after.keys()
     assert not torch.equal(before["layers.0.weight"], after["layers.0.weight"])
@@ -54,7 +54,7 @@ def test_mrt_runs_live_and_keeps_its_editors_apart_from_the_connector():
     assert not (folder / "encoder.safetensors").exists()
     editors = 2 * (2 * 16 + 1) + 2 * (2 * 32 + 1) + 2 * 2 * (2 * 32 + 1)
     assert told["trainable_llm"] == editors
-    before, after = (load_file(place / "connector.safetensors") for place in (layout.connector("tiny"), folder))
+    before, after = (load_file(place / "connector.safetensors") for place in (layout.connector("tiny", 0), folder))
     assert before.keys() == after.keys()
     assert told["trainable_connector"] == sum(t.numel() for name, t in after.items() if name not in ("mean", "std"))
 
@@ -87,7 +87,7 @@ def test_trained_encoder_layers_are_saved_beside_the_connector(settings):
 
 def test_a_frozen_connector_comes_out_as_it_went_in():
     folder, told = tuned("lora", {"method": "lora", "rank": 2}, freeze_connector=True)
-    before, after = (load_file(place / "connector.safetensors") for place in (layout.connector("tiny"), folder))
+    before, after = (load_file(place / "connector.safetensors") for place in (layout.connector("tiny", 0), folder))
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
     assert told["trainable_connector"] == 0
 

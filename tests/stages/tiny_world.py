@@ -76,7 +76,7 @@ def put_conversations(put_manifest: Callable[..., None]) -> None:
 def tuning(arm: str, settings: dict[str, Any], **recipe: Any) -> dict[str, Any]:
     """The slice of the tune stage."""
     run = {"data": "mix", "arm": arm, "seed": 0, "settings": settings}
-    return {**MODEL, **run, "recipe": RECIPE | recipe, "datasets": ["pictures"]}
+    return {**MODEL, **run, "recipe": RECIPE | recipe, "datasets": ["pictures"], "pretrain_seed": 0}
 
 
 def asking(arm: str, settings: dict[str, Any], benchmark: dict[str, Any]) -> dict[str, Any]:

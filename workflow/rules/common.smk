@@ -72,6 +72,12 @@ def encoder_of(wildcards):
     return [layout.vision_encoder(name) / "manifest.json"] if PLAN.live(wildcards.world, wildcards.arm) else []
 
 
+def connector_of(wildcards):
+    """The connector that a run starts from."""
+    seed = PLAN.pretrain_seed(wildcards.world, int(wildcards.seed))
+    return layout.connector(wildcards.world, seed) / "manifest.json"
+
+
 def verdicts_of(wildcards):
     """What the judge of a run's world said; nothing where no answers of it are judged."""
     run = (wildcards.world, wildcards.data, wildcards.arm, wildcards.seed)

@@ -1,6 +1,6 @@
 # Stage 1 of the recipe: the connector learns to speak the language model's words; everything else is frozen.
 
-CONNECTOR = layout.connector("{world}")
+CONNECTOR = layout.connector("{world}", "{seed}")
 
 
 rule connector:
@@ -17,7 +17,7 @@ rule connector:
         CONNECTOR / "connector.safetensors",
         CONNECTOR / "metrics.jsonl",
     log:
-        layout.log("connector", world="{world}"),
+        layout.log("connector", world="{world}", seed="{seed}"),
     threads: lambda w: PARAMS.worlds[w.world].pretrain.threads
     resources:
         gpu=gpus_of,

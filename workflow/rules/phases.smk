@@ -12,7 +12,7 @@ rule phase_data:
 
 rule phase_pretrain:
     input:
-        layout.connector(DEFAULT.world) / "manifest.json",
+        sorted({connector_of(run) for run in PLAN.runs(PARAMS.default)}),
 
 
 rule phase_tune:

@@ -1,4 +1,4 @@
-# Stage 2 of the recipe: one run per arm and seed, from the same connector and the same conversations.
+# Stage 2 of the recipe: one run per arm and seed, from a pretrained connector and the same conversations.
 
 RUN = layout.run("{world}", "{data}", "{arm}", "{seed}")
 
@@ -8,7 +8,7 @@ rule tune:
         lambda w: base_of(w.world),
         lambda w: data_of(w.world, PLAN.mixture_datasets(w.world, w.data)),
         encoder_of,
-        layout.connector("{world}") / "manifest.json",
+        connector_of,
         layout.mixture("{world}", "{data}"),
     output:
         RUN / "manifest.json",

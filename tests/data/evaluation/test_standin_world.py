@@ -109,7 +109,7 @@ def test_text_alone_is_answered_as_by_the_control(project):
 
 
 def test_both_stages_learnt_from_the_converted_data(project):
-    for folder in ("checkpoints/connectors/3b", "checkpoints/runs/3b/multi_task/mores_b/seed0"):
+    for folder in ("checkpoints/connectors/3b/seed0", "checkpoints/runs/3b/multi_task/mores_b/seed0"):
         lines = (project / folder / "metrics.jsonl").read_text().splitlines()
         assert [json.loads(line)["step"] for line in lines] == [1, 2]
 
