@@ -8,7 +8,7 @@ FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip c
 SNAKEMAKE := $(BIN)/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke ablate plan status resume slurm-demo slurm-test test check format lock ui record restore clean
+.PHONY: help setup run smoke ablate plan status resume slurm-demo slurm-test test check format lock ui record restore verify clean
 
 help: ## print these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -77,6 +77,9 @@ record: setup ## let DVC remember the data, checkpoints and results that are her
 
 restore: setup ## bring back what DVC remembers, and let Snakemake accept it
 	$(BIN)/dvc pull --quiet && $(BIN)/dvc status --quiet && $(SNAKEMAKE) --touch --forceall --quiet all
+
+verify: setup ## compare every file here with the sha256 that its manifest keeps
+	$(BIN)/python -m stages.verify
 
 clean: ## remove the environment and everything made (downloads, data, checkpoints, results)
 	rm -rf $(VENV) .snakemake .store checkpoints data downloads logs models results mlartifacts mlflow.db* mlflow.ready

@@ -167,13 +167,17 @@ def contents(folder: Path) -> str:
 
 def check_outputs(folder: Path, names: Iterable[str]) -> None:
     """Raises DataError unless *names* in *folder* are the bytes its manifest promises."""
-    promised = _read(folder / "manifest.json", DataError, MAKE_IT)["outputs"]
-    for name in names:
+    for damage in damages(folder, names):
+        raise DataError(damage)
+
+
+def damages(folder: Path, names: Iterable[str] | None = None) -> Iterator[str]:
+    """A line for each of *names* in *folder*, by default all, that are not the bytes its manifest promises."""
+    promised = _read(folder / "manifest.json", DataError, MAKE_IT).get("outputs", {})
+    for name in promised if names is None else names:
         found = sha256_file(folder / name) if (folder / name).exists() else "no file"
         if found != promised.get(name):
-            raise DataError(
-                f"{folder / name}: damaged: its manifest says {promised.get(name)}, found {found}; make it again"
-            )
+            yield f"{folder / name}: damaged: its manifest says {promised.get(name)}, found {found}; make it again"
 
 
 def fetched(folder: Path) -> Path:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 STORE = Path(".store")
 SLICES = STORE / "slices"
-RUNS = STORE / "runs"
+RUNS = Path(os.environ.get("STEERING_STORE", STORE)) / "runs"
+"""The run store, which another checkout may share: what it holds is named by its contents."""
+
 ATTEMPTS = STORE / "attempts"
 HEAD = STORE / "head.json"
 LOGS = Path("logs")

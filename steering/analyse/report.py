@@ -18,7 +18,7 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from steering.analyse import figures, gallery, overall, tables, written
+from steering.analyse import compared, figures, gallery, overall, tables, written
 from steering.analyse import unscored as without
 from steering.analyse.reading import reading, signed
 from steering.manifest import whole
@@ -65,12 +65,14 @@ class ReportInput:
 
 @dataclass(frozen=True)
 class Figures:
-    """The charts of a report by name, and the tables behind them."""
+    """The charts of a report by name, and the tables behind them; curves: what each run's loss was, step by step."""
 
     table: pd.DataFrame
     rows: list[tables.Row]
     differences: pd.DataFrame
     overall: pd.DataFrame
+    curves: pd.DataFrame
+    lmar: pd.DataFrame
     charts: dict[str, Any]
 
 
@@ -82,10 +84,11 @@ def render(report: ReportInput, out: Path) -> None:
 
 
 def write_figures(report: ReportInput, folder: Path) -> None:
-    """Write table.csv, table.md and a PNG of every figure of *report* into *folder*."""
+    """Write into *folder* table.csv and table.md, the numbers that DVC compares, and a PNG of every figure."""
     drawn = draw(report)
     together, notes = overall.to_read(drawn.overall, report.control), without.footnotes(report.unscored, report.scores)
     written.write(drawn.table, drawn.rows, together, folder, notes=notes)
+    compared.write(drawn, folder)
     for name, chart in drawn.charts.items():
         figures.save_png(chart, folder / f"{name}.png")
 
@@ -126,15 +129,19 @@ def draw(report: ReportInput) -> Figures:
     rows = tables.rows_to_read(table, metrics, arms=report.arms, failed=failed, unscored=unscored)
     differences = tables.differences(report.scores, control=report.control)
     together = overall.overall(report.scores, arms=report.arms, control=report.control)
-    return Figures(table, rows, differences, together, dict(_charts(report, table, differences)))
+    curves, lmar = _curves(report), _lmar(report)
+    charts = dict(_charts(report, table, differences, curves=curves, lmar=lmar))
+    return Figures(table, rows, differences, together, curves, lmar, charts)
 
 
-def _charts(report: ReportInput, table: pd.DataFrame, differences: pd.DataFrame) -> Iterable[tuple[str, Any]]:
+def _charts(
+    report: ReportInput, table: pd.DataFrame, differences: pd.DataFrame, *, curves: pd.DataFrame, lmar: pd.DataFrame
+) -> Iterable[tuple[str, Any]]:
     arms = report.arms
     main = tables.main_rows(table, tables.main_metrics(report.scores))
     main = tables.in_shares(main, tables.tops(report.scores))
     means = tables.means(report.scores, manifests=report.manifests).dropna(subset=["trainable_llm"])
-    curves, lmar, share = _curves(report), _lmar(report), _share(report)
+    share = _share(report)
     if len(differences):
         yield "differences", figures.forest(differences, arms, report.control)
     if len(main):

@@ -1,12 +1,15 @@
 # Tables, figures and one offline HTML file per experiment.
 
 
+REPORTED_FILES = ("report.html", "table.csv", "table.md", "scores.png", "metrics.json", "losses.csv", "lmar.csv")
+
+
 rule report:
     input:
         lambda w: list(outcomes(PLAN.runs(w.experiment), "scores.json")),
         lambda w: list(outcomes(PLAN.runs(w.experiment), "attention.json")),
     output:
-        [layout.experiment("{experiment}") / file for file in ("report.html", "table.csv", "table.md", "scores.png")],
+        [layout.experiment("{experiment}") / file for file in REPORTED_FILES],
     log:
         layout.log("report", experiment="{experiment}"),
     wildcard_constraints:
