@@ -1,4 +1,4 @@
-"""Compare what is here with the sha256 sums that manifests keep; a damaged cache or disk shows here and nowhere earlier.
+"""Compare what is here with the sha256 sums that manifests keep: a damaged disk or cache shows here first.
 
 Every folder with a manifest below the folders named, by default all that the pipeline makes. Ends with code 0 where all
 files are as promised, else with a line for each that is not.

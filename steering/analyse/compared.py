@@ -1,9 +1,8 @@
-"""The numbers that versions of an experiment are compared by: metrics.json for `dvc metrics`, two curves for `dvc plots`.
+"""The numbers that versions of an experiment are compared by: `dvc metrics` and `dvc plots` read them.
 
 metrics.json: {arm: {benchmark: {score, low, high} in per cent, against_control: {difference, low, high, p_holm}}}, the
-last in points over all benchmarks; what has no score is not there. Curves are a column per arm, for DVC draws one line per
-file and version: losses.csv by step, lmar.csv by layer (without the first token, mean of ratios; Eq. 2), and the mean
-over arms beside them.
+last in points over all benchmarks; what has no score is not there. losses.csv by step and lmar.csv by layer (without
+the first token, mean of ratios; Eq. 2) have a column per arm behind the mean over arms, for DVC draws one line a file.
 """
 
 from __future__ import annotations
