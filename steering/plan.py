@@ -138,9 +138,18 @@ class Plan:
         return self.world(world).engine_of(method)
 
     def devices(self, world: str, arm: str) -> tuple[int, int]:
-        """GPUs and CPU threads that a run's training takes."""
-        chosen, count = self.world(world), self.engine(world, self.params.arms[arm].method).processes
+        """GPUs and CPU threads that a run's training takes, on each of its nodes."""
+        chosen, engine = self.world(world), self.engine(world, self.params.arms[arm].method)
+        count = engine.processes // engine.nodes
         return (max(count, chosen.gpus) if chosen.gpus else 0), chosen.threads * count
+
+    def nodes(self, world: str, arm: str) -> int:
+        """The machines that a run is trained on."""
+        return self.engine(world, self.params.arms[arm].method).nodes
+
+    def pretrain_engine(self, world: str) -> Engine:
+        pretrain = self.world(world).pretrain
+        return (pretrain and pretrain.engine) or self.engine(world, "none")
 
     def _engine(self, world: str, method: MethodName) -> Slice:
         engine = self.engine(world, method)

@@ -50,8 +50,8 @@ class Requests:
         return START_MINUTES + round(MARGIN * longest / 60)
 
     def _held_mb(self, rule: str, world: str, scene: Scene) -> float:
-        """Of all processes of a job; on a GPU's machine the weights, on their way to it."""
-        processes = scene.engine.processes if rule in TRAINING else 1
+        """Of all processes of a job on a node; on a GPU's machine the weights, on their way to it."""
+        processes = scene.engine.processes // scene.engine.nodes if rule in TRAINING else 1
         if self.plan.world(world).gpus:
             weights = scene.model.shape.parameters * BYTES[scene.model.dtype]
             return processes * (LIBRARIES_MB["gpu"] + weights / MB)

@@ -53,6 +53,15 @@ def jobs(folder: Path) -> list[SlurmJob]:
     return [job for job in found if job.comment.startswith(MARK) and Path(job.folder) == folder.resolve()]
 
 
+def granted_nodes() -> int:
+    """How many nodes the SLURM job has that this process is part of; 0 outside SLURM.
+
+    Asked of squeue, for Snakemake takes away from a job's environment what would tell.
+    """
+    own = os.environ.get("SLURM_JOB_ID")
+    return int(_said("squeue", "--noheader", f"--jobs={own}", "--format=%D") or 0) if own else 0
+
+
 def cancel(ids: Iterable[str]) -> None:
     """Ask jobs to end: training saves its state first.
 

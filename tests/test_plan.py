@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from steering import layout
+from steering.errors import ParamsError
 from steering.manifest import digest
 from steering.params import load
 from steering.plan import Plan, Run, outcomes, slice_file
@@ -239,6 +240,15 @@ def test_a_method_may_be_computed_its_own_way_and_takes_its_own_devices(planned)
     assert plan.devices("small", "edit") == (4, 12)
     assert plan.devices("small", "none") == (1, 3)
     assert planned().devices("small", "edit") == (0, 1)
+
+
+def test_nodes_share_the_processes_of_a_run_evenly(planned):
+    text = "    threads: 3\n    gpus: 1\n    engines: {mores: {kind: deepspeed, processes: 4, nodes: %d}}\n"
+    plan = planned(replaced("    threads: 1\n", text % 2))
+    assert (plan.nodes("small", "edit"), plan.nodes("small", "none")) == (2, 1)
+    assert plan.devices("small", "edit") == (2, 6)
+    with pytest.raises(ParamsError, match="processes 4 on nodes 3; allowed: as many on each node"):
+        planned(replaced("    threads: 1\n", text % 3))
 
 
 def live(text: str = TEXT) -> str:

@@ -120,10 +120,15 @@ class Recipe(Part):
     checkpoint_every: int = Field(50, ge=1)
 
 
+def _one(value: object) -> bool:
+    return value == 1
+
+
 class Engine(Part):
     """How a step is computed, which changes nothing of what is learnt but rounding.
 
-    zero: DeepSpeed's stage, over `processes` of one machine, a GPU each where there are any.
+    zero: DeepSpeed's stage, over `processes`, a GPU each where there are any.
+    nodes: machines of a SLURM cluster that share the processes evenly.
     micro_batch: conversations a process puts through at once, by default its whole share of a step.
     workers: processes that prepare coming steps ahead.  compile: each decoder layer by torch.compile.
     """
@@ -131,6 +136,7 @@ class Engine(Part):
     kind: Literal["torch", "deepspeed"] = "torch"
     zero: Literal[0, 1, 2, 3] = 0
     processes: int = Field(1, ge=1)
+    nodes: int = Field(1, ge=1, exclude_if=_one)
     micro_batch: int | None = Field(None, ge=1)
     gradient_checkpointing: bool = False
     compile: bool = False
@@ -143,6 +149,8 @@ class Engine(Part):
                 f"kind torch with zero {self.zero} and processes {self.processes}; allowed: zero 0 and one process, "
                 "or kind deepspeed"
             )
+        if self.processes % self.nodes:
+            raise ValueError(f"processes {self.processes} on nodes {self.nodes}; allowed: as many on each node")
         return self
 
 

@@ -31,7 +31,8 @@ MUNGE_SOCKET = Path("/run/munge/munge.socket.2")
 PATIENCE_SECONDS = 60
 DYING = ("setpriv", "--pdeathsig=KILL")  # with whoever started it
 OWNER = "owner.pid"
-FIELDS = ("jobarrayid", "name", "state", "partition", "nodelist", "reason", "tres-alloc", "comment", "tres-per-job")
+FIELDS = ("jobarrayid", "name", "state", "partition", "nodelist", "reason", "tres-alloc", "comment")
+FIELDS += ("tres-per-job", "tres-per-node")
 
 CONFIGURATION = """\
 ClusterName=test

@@ -1,4 +1,4 @@
-"""A stage in small for tests/train/test_launch.py: `python -m tests.train.launched HOW FOLDER [--threads N]`."""
+"""A stage in small, on as many nodes as NODES says: `python -m tests.train.launched HOW FOLDER [--threads N]`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from steering.train.launch import delivers, in_processes
 
 
 def main(how: str, folder: Path) -> None:
-    in_processes({"processes": 2}, lambda: work(how, folder))
+    in_processes({"processes": 2, "nodes": int(os.environ.get("NODES", 1))}, lambda: work(how, folder))
     if delivers():
         (folder / "delivered").write_text(f"{os.getpid()}")
 

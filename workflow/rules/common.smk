@@ -128,6 +128,21 @@ def gpus_of(wildcards):
     return PARAMS.worlds[wildcards.world].gpus
 
 
+# What a job on several nodes asks for is per node (gres), on one node per job (gpu); None asks for nothing.
+
+
+def gpu_on(nodes, gpus):
+    return gpus if nodes == 1 else None
+
+
+def gres_on(nodes, gpus):
+    return f"gpu:{gpus}" if nodes > 1 and gpus else None
+
+
+def nodes_on(nodes):
+    return nodes if nodes > 1 else None
+
+
 def alone(wildcards):
     """A group of its own for a run that takes several devices: one SLURM job array asks alike for all its jobs."""
     run = (wildcards.world, wildcards.data, wildcards.arm, wildcards.seed)

@@ -20,7 +20,9 @@ rule connector:
         layout.log("connector", world="{world}", seed="{seed}"),
     threads: lambda w: PARAMS.worlds[w.world].pretrain.threads
     resources:
-        gpu=gpus_of,
+        gpu=lambda w: gpu_on(PLAN.pretrain_engine(w.world).nodes, gpus_of(w)),
+        gres=lambda w: gres_on(PLAN.pretrain_engine(w.world).nodes, gpus_of(w)),
+        nodes=lambda w: nodes_on(PLAN.pretrain_engine(w.world).nodes),
         mem_mb=memory_of("connector"),
         runtime=runtime_of("connector"),
     params:

@@ -21,7 +21,9 @@ rule tune:
         alone
     threads: lambda w: PLAN.devices(w.world, w.arm)[1]
     resources:
-        gpu=lambda w: PLAN.devices(w.world, w.arm)[0],
+        gpu=lambda w: gpu_on(PLAN.nodes(w.world, w.arm), PLAN.devices(w.world, w.arm)[0]),
+        gres=lambda w: gres_on(PLAN.nodes(w.world, w.arm), PLAN.devices(w.world, w.arm)[0]),
+        nodes=lambda w: nodes_on(PLAN.nodes(w.world, w.arm)),
         mem_mb=memory_of("tune"),
         runtime=runtime_of("tune"),
     params:
