@@ -7,8 +7,10 @@ from pathlib import Path
 
 STORE = Path(".store")
 SLICES = STORE / "slices"
-RUNS = Path(os.environ.get("STEERING_STORE", STORE)) / "runs"
-"""The run store, which another checkout may share: what it holds is named by its contents."""
+RUNS = Path(os.environ.get("STEERING_STORE") or Path(os.environ.get("DVC_ROOT", ""), STORE), "runs")
+"""The run store, which checkouts may share: what it holds is named by its contents. Where DVC tries an experiment in a
+folder of its own, it is that of the project it came from.
+"""
 
 ATTEMPTS = STORE / "attempts"
 HEAD = STORE / "head.json"

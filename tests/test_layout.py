@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path, PurePath
 
 import pytest
@@ -87,6 +90,21 @@ def test_git_keeps_away_from_all_that_is_made():
         path.parts[0] for path in (layout.STORE, layout.LOGS, layout.ARTIFACTS, layout.DATABASE.with_suffix(".ready"))
     }
     assert {f"/{name}" for name in made} <= {line.rstrip("/") for line in ignored}
+
+
+@pytest.mark.parametrize(
+    ("told", "store"),
+    [
+        ({}, ".store/runs"),
+        ({"DVC_ROOT": "/home/project"}, "/home/project/.store/runs"),
+        ({"DVC_ROOT": "/home/project", "STEERING_STORE": "/shared"}, "/shared/runs"),
+    ],
+)
+def test_the_run_store_is_the_project_s_or_where_one_says(told, store):
+    known = {name: value for name, value in os.environ.items() if name not in ("DVC_ROOT", "STEERING_STORE")}
+    asked = [sys.executable, "-c", "from steering import layout; print(layout.RUNS)"]
+    said = subprocess.run(asked, cwd=ROOT, env=known | told, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == store
 
 
 def outs() -> list[PurePath]:

@@ -31,7 +31,7 @@ MUNGE_SOCKET = Path("/run/munge/munge.socket.2")
 PATIENCE_SECONDS = 60
 DYING = ("setpriv", "--pdeathsig=KILL")  # with whoever started it
 OWNER = "owner.pid"
-FIELDS = ("jobarrayid", "name", "state", "partition", "nodelist", "reason", "tres-alloc", "comment")
+FIELDS = ("jobarrayid", "name", "state", "partition", "nodelist", "reason", "tres-alloc", "comment", "timelimit")
 FIELDS += ("tres-per-job", "tres-per-node")
 
 CONFIGURATION = """\
@@ -147,18 +147,7 @@ class Cluster:
 
     def jobs(self, *options: str) -> list[dict[str, str]]:
         """Each job that SLURM remembers: id, name, state, partition, node list, reason, what was granted, comment."""
-        fields = (
-            "jobarrayid",
-            "name",
-            "state",
-            "partition",
-            "nodelist",
-            "reason",
-            "tres-alloc",
-            "comment",
-            "timelimit",
-        )
-        form = ",".join(f"{field}:|" for field in fields)
+        form = ",".join(f"{field}:|" for field in FIELDS)
         lines = _said("squeue", "--states=all", "--noheader", f"--Format={form}", *options).splitlines()
         return [dict(zip(FIELDS, map(str.strip, line.split("|")), strict=False)) for line in lines]
 

@@ -1,12 +1,7 @@
 # The plan, and the functions by which rules ask it. Validation happens here, when the DAG is parsed.
 
-import os
 import sys
 from pathlib import Path
-
-# Where DVC tries an experiment in a folder of its own, the finished jobs of the project it came from are at hand.
-if "DVC_ROOT" in os.environ:
-    os.environ.setdefault("STEERING_STORE", os.path.join(os.environ["DVC_ROOT"], ".store"))
 
 from steering import layout
 from steering.errors import SteeringError
