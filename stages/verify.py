@@ -4,7 +4,6 @@ Every folder with a manifest below the folders named, by default all that the pi
 files are as promised, else with a line for each that is not.
 """
 
-import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -27,12 +26,7 @@ def main(words: Sequence[str]) -> str:
 
 
 def _asked(words: Sequence[str]) -> list[Path]:
-    parser = Parser(
-        prog="python -m stages.verify",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog="python -m stages.verify", description=__doc__, allow_abbrev=False)
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
     return parser.strict(words).folders or [Path(name) for name in MADE]
 

@@ -110,7 +110,7 @@ class Plan:
     def connector(self, world: str, seed: int) -> Slice:
         told = self._dump(self.world(world).pretrain)
         pretrain = {key: value for key, value in told.items() if key not in ("engine", "per_seed")} | {"seed": seed}
-        engine = {"engine": told["engine"]} if told["engine"] else self._engine(world, "none")
+        engine = self._engine(self.pretrain_engine(world))
         return {"world": world, **self.model(world), "pretrain": pretrain, **engine}
 
     def pretrain_seed(self, world: str, seed: int) -> int:
@@ -130,7 +130,7 @@ class Plan:
             "recipe": self.recipe(world, arm),
             "datasets": self.mixture_datasets(world, data),
             "pretrain_seed": self.pretrain_seed(world, seed),
-            **self._engine(world, self.params.arms[arm].method),
+            **self._engine(self.engine(world, self.params.arms[arm].method)),
         }
 
     def engine(self, world: str, method: MethodName) -> Engine:
@@ -151,8 +151,7 @@ class Plan:
         pretrain = self.world(world).pretrain
         return (pretrain and pretrain.engine) or self.engine(world, "none")
 
-    def _engine(self, world: str, method: MethodName) -> Slice:
-        engine = self.engine(world, method)
+    def _engine(self, engine: Engine) -> Slice:
         return {} if engine == PLAIN_ENGINE else {"engine": self._dump(engine)}
 
     def recipe(self, world: str, arm: str) -> Slice:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -30,6 +32,17 @@ def work(how: str, folder: Path) -> None:
             while interrupts.asked is None:
                 time.sleep(0.05)
         raise Interrupted("stopped")
+
+
+def asked_to_stop(parent: subprocess.Popen[str], folder: Path) -> int:
+    """The exit code of a stage that got a signal while both its processes were at work."""
+    until = time.monotonic() + 90
+    while not all((folder / f"rank{rank}").exists() for rank in (0, 1)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    time.sleep(0.3)
+    parent.send_signal(signal.SIGTERM)
+    return parent.wait(60)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from steering.interrupts import EXIT_CODE
 from steering.train.launch import delivers, in_processes
+from tests.train.launched import asked_to_stop
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,11 +68,5 @@ def test_a_crash_of_one_process_ends_the_job(tmp_path: Path) -> None:
 
 def test_a_signal_to_the_parent_lets_every_process_stop_and_says_75(tmp_path: Path) -> None:
     parent = start("stops", tmp_path)
-    until = time.monotonic() + 90
-    while not all((tmp_path / f"rank{rank}").exists() for rank in (0, 1)):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    time.sleep(0.3)
-    parent.send_signal(signal.SIGTERM)
-    assert parent.wait(60) == EXIT_CODE
+    assert asked_to_stop(parent, tmp_path) == EXIT_CODE
     assert not (tmp_path / "delivered").exists()

@@ -6,10 +6,8 @@ srun is a stand-in that starts both "nodes" on this machine; on a real cluster: 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from programs import Program
 from steering.errors import SteeringError
 from steering.interrupts import EXIT_CODE
 from steering.train import nodes
+from tests.train.launched import asked_to_stop
 
 ROOT = Path(__file__).resolve().parents[2]
 SRUN = """#!/usr/bin/env bash
@@ -89,13 +88,7 @@ def test_a_fault_on_the_nodes_ends_the_job_with_its_code_and_delivers_nothing(ou
 
 def test_a_signal_to_the_caller_lets_the_processes_of_all_nodes_stop_and_says_75(out: Path, srun: Path) -> None:
     parent = start("stops", out, srun)
-    until = time.monotonic() + 90
-    while not all((out / f"rank{rank}").exists() for rank in (0, 1)):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    time.sleep(0.3)
-    parent.send_signal(signal.SIGTERM)
-    assert parent.wait(60) == EXIT_CODE
+    assert asked_to_stop(parent, out) == EXIT_CODE
     assert not (out / "delivered").exists()
 
 
