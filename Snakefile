@@ -14,6 +14,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/connector.smk"
 include: "workflow/rules/tune.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/tracking.smk"
 

@@ -13,6 +13,7 @@ from steering.data.shards import ImageArchive
 from steering.evaluate.results import RunResults, read_results, run_name
 from steering.forecast import notes
 from steering.job import Slice, run_stage
+from steering.manifest import read_json
 
 
 def main(content: Slice) -> None:
@@ -56,8 +57,16 @@ def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
         picture=pictures(experiment["world"], content["benchmarks"]),
         sources=[{"name": name, **source} for name, source in content["sources"].items()],
         control=experiment["control"],
+        analyses={result.name: result.analyses for result in results},
+        overhead=overhead(content["name"]),
         notes=[*missing_notes(content["runs"], results), *counting_notes(content["arms"])],
     )
+
+
+def overhead(experiment: str) -> Slice | None:
+    """Where the experiment measures it: seconds a question takes with each arm."""
+    path = layout.overhead(experiment)
+    return read_json(path) if path.exists() else None
 
 
 def missing_notes(runs: Sequence[Slice], results: Sequence[RunResults]) -> list[str]:

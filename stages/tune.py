@@ -61,7 +61,8 @@ def _train(job: Job, content: Slice) -> None:
         )
         if trained.first:
             _save(folder, content, adapted=adapted, connector=connector, encoder=encoder)
-            job.manifest(folder, **_facts(content), **_counts(model), **trained.facts(), **_bytes(folder))
+            told = {"computed_in": str(model.dtype).removeprefix("torch.")}
+            job.manifest(folder, **_facts(content), **_counts(model), **trained.facts(), **_bytes(folder), **told)
 
 
 def _save(folder, content: Slice, *, adapted, connector, encoder) -> None:

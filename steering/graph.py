@@ -31,12 +31,15 @@ OUTPUTS: dict[str, Callable[..., Path]] = {
     "judge": lambda **run: layout.outcome(**run) / "verdicts.json",
     "score": lambda **run: layout.outcome(**run) / "scores.json",
     "attention": lambda **run: layout.outcome(**run) / "attention.json",
+    "analysis": lambda **words: layout.analysis(**words),
+    "overhead": lambda experiment: layout.overhead(experiment),
     "report": lambda experiment: layout.experiment(experiment) / "report.html",
     "track": lambda experiment: layout.experiment(experiment) / "tracked.json",
 }
 """In the order in which they run; a folder with a manifest, or a single file without."""
 
-SINGLE_FILES = {"check", "features", "mixture", "judge", "score", "attention", "report", "track"}
+SINGLE_FILES = {"check", "features", "mixture", "judge", "score", "attention", "overhead", "report", "track"}
+OF_A_MODEL = ("connector", "tune", "predict_part", "predict", "analysis")
 RUN_RULES = ("tune", "predict", "judge", "score", "attention")
 REPORTED = ("score", "attention")
 
@@ -47,7 +50,7 @@ def words_of(run: Run) -> Words:
 
 def _run_of(words: Words) -> Words:
     """The words of the run that a job asks."""
-    return {name: word for name, word in words.items() if name != "part"}
+    return {name: word for name, word in words.items() if name not in ("part", "analysis")}
 
 
 class Graph:
@@ -83,12 +86,22 @@ class Graph:
         elif rule == "report":
             for run in self.plan.runs(words["experiment"]):
                 yield from ((made, words_of(run)) for made in self.run_rules(run.world) if made in REPORTED)
+            yield from self._analyses_above(words["experiment"])
+        elif rule == "overhead":
+            for run in self.plan.overhead_runs(words["experiment"]):
+                yield from self._model_above(rule, words_of(run))
         elif rule == "track":
             yield "report", words
         elif rule == "judge":
             yield "predict", words
         elif rule != "fetch":
             yield from self._data_above(rule, words)
+
+    def _analyses_above(self, experiment: str) -> Iterator[Job]:
+        for name in self.plan.analyses(experiment):
+            yield from (("analysis", {**words_of(run), "analysis": name}) for run in self.plan.runs(experiment))
+        if self.plan.overhead_runs(experiment):
+            yield "overhead", {"experiment": experiment}
 
     def _data_above(self, rule: str, words: Words) -> Iterator[Job]:
         name = words["world"]
@@ -120,13 +133,14 @@ class Graph:
             yield from ((made, {"world": name, "dataset": dataset}) for made in kinds)
         if rule == "connector" and world.features == "live":
             yield "vision_encoder", {"name": world.vision_encoder}
-        if rule == "tune":
+        if rule in ("tune", "analysis"):
             yield "mixture", {"world": name, "data": words["data"]}
+        if rule == "tune":
             yield "connector", {"world": name, "seed": self.plan.pretrain_seed(name, words["seed"])}
-        if rule in ("predict_part", "predict", "attention"):
+        if rule in ("predict_part", "predict", "attention", "analysis", "overhead"):
             yield "tune", _run_of(words)
-        if rule in ("score", "attention"):
-            yield "predict", words
+        if rule in ("score", "attention", "analysis", "overhead"):
+            yield "predict", _run_of(words)
         if rule == "score" and self.plan.judged(name):
             yield "judge", words
 
@@ -135,11 +149,9 @@ class Graph:
         world = self.plan.world(words["world"])
         if rule == "connector":
             return [world.pretrain.dataset] if world.pretrain else []
-        return (
-            self.plan.mixture_datasets(words["world"], words["data"])
-            if rule == "tune"
-            else self.plan.asked_datasets(words["world"])
-        )
+        asked = self.plan.asked_datasets(words["world"])
+        trained = self.plan.mixture_datasets(words["world"], words["data"])
+        return {"tune": trained, "analysis": sorted({*trained, *asked})}.get(rule, asked)
 
     def inputs(self, rule: str, words: Words) -> dict[str, Path]:
         """The inputs that the manifest of a job may name, and where they lie."""
@@ -151,7 +163,7 @@ class Graph:
             return {name: layout.download(name) for name in sources}
         if rule == "predict" and (parts := self.plan.parts(words["world"])):
             return {f"part_{part}": layout.prediction_part(**words, part=part) for part in parts}
-        return self._model_inputs(rule, words) if rule in ("connector", "tune", "predict_part", "predict") else {}
+        return self._model_inputs(rule, words) if rule in OF_A_MODEL else {}
 
     def _model_inputs(self, rule: str, words: Words) -> dict[str, Path]:
         name, world = words["world"], self.plan.world(words["world"])
@@ -168,6 +180,9 @@ class Graph:
             mixture = layout.mixture(name, words["data"])
             connector = layout.connector(name, self.plan.pretrain_seed(name, words["seed"]))
             return common | {"conversations": mixture, "connector": connector}
+        if rule == "analysis":
+            common |= {"conversations": layout.mixture(name, words["data"])}
+            common |= {"answers": layout.outcome(**_run_of(words)) / "predictions"}
         return common | {"run": layout.run(**_run_of(words))}
 
     def _source(self, rule: str, name: str) -> list[str]:

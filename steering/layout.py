@@ -78,8 +78,18 @@ def prediction_part(world: str, data: str, arm: str, seed: int | str, part: int 
     return outcome(world, data, arm, seed) / "prediction_parts" / f"part{part}"
 
 
+def analysis(world: str, data: str, arm: str, seed: int | str, analysis: str) -> Path:
+    """What an analysis found about a run: its record, and pictures or arrays beside it."""
+    return outcome(world, data, arm, seed) / analysis
+
+
 def experiment(name: str) -> Path:
     return Path("results") / name
+
+
+def overhead(experiment: str) -> Path:
+    """Seconds a question takes with each arm of an experiment."""
+    return Path("results") / experiment / "overhead.json"
 
 
 def partial_report(experiment: str) -> Path:

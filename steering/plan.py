@@ -7,53 +7,21 @@ with the files it reads. The slice's digest names the job's state in the run sto
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from steering import layout
 from steering.manifest import digest, write_json
-from steering.params import PLAIN_ENGINE, Benchmark, Engine, Experiment, MethodName, Mixture, Params, World
-
-Slice = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A world's training data, an arm and a seed: trained once, however many experiments need it."""
-
-    world: str
-    data: str
-    arm: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.world}/{self.data}/{self.arm}/seed{self.seed}"
+from steering.measured import Measured
+from steering.params import PLAIN_ENGINE, Engine, MethodName, Mixture, World
+from steering.slices import Run, Slice
 
 
-class Plan:
+class Plan(Measured):
     """What the params ask for: slices per job, runs per experiment."""
-
-    def __init__(self, params: Params):
-        self.params = params
-
-    def world(self, name: str) -> World:
-        return self.params.worlds[name]
-
-    def experiment(self, name: str) -> Experiment:
-        return self.params.experiments[name]
 
     def runnable(self) -> list[str]:
         """Experiments whose world has data; the others can be sized only."""
         return [name for name, wanted in self.params.experiments.items() if wanted.data]
-
-    def runs(self, experiment: str) -> list[Run]:
-        """The runs an experiment needs; none where its world has no data yet."""
-        wanted = self.experiment(experiment)
-        if wanted.data is None:
-            return []
-        return [Run(wanted.world, wanted.data, arm, seed) for arm in wanted.arms for seed in wanted.seeds]
 
     def arms_of(self, world: str) -> list[str]:
         """The arms that experiments run in a world, each once."""
@@ -63,12 +31,6 @@ class Plan:
     def datasets_of(self, world: str) -> list[str]:
         """Data sets in the order of params.yaml."""
         return list(self.world(world).datasets)
-
-    def mixture_datasets(self, world: str, data: str) -> list[str]:
-        """Data sets whose conversations or questions are in the mixture."""
-        mixture, benchmarks = self.world(world).mixtures[data], self.world(world).benchmarks
-        whole = {mixture.conversations} if mixture.conversations else set()
-        return sorted(whole | {benchmarks[name].dataset for name in mixture.shares})
 
     def asked_datasets(self, world: str) -> list[str]:
         """Data sets that benchmarks ask about."""
@@ -154,13 +116,6 @@ class Plan:
     def _engine(self, engine: Engine) -> Slice:
         return {} if engine == PLAIN_ENGINE else {"engine": self._dump(engine)}
 
-    def recipe(self, world: str, arm: str) -> Slice:
-        """The tuning recipe with the learning rate of the arm's own method."""
-        recipe, method = self.world(world).tune, self.params.arms[arm].method
-        rate = recipe.method_learning_rates.get(method, recipe.method_learning_rate)
-        rest = {k: v for k, v in self._dump(recipe).items() if k != "method_learning_rates"}
-        return rest | {"method_learning_rate": rate}
-
     def predict(self, world: str, data: str, arm: str, seed: int) -> Slice:
         asked = {
             name: self._benchmark(b) | ({"ask": self._dump(b.ask)} if b.ask else {})
@@ -206,11 +161,6 @@ class Plan:
         benchmarks = {name: self._benchmark(b) for name, b in self.world(world).benchmarks.items()}
         return {**self._run(world, data, arm, seed), "benchmarks": benchmarks}
 
-    def attention(self, world: str, data: str, arm: str, seed: int) -> Slice:
-        wanted = self._attention(world)
-        benchmark = self._benchmark(self.world(world).benchmarks[wanted["benchmark"]])
-        return {**self._run(world, data, arm, seed), **self.model(world), **wanted, "form": benchmark}
-
     def report(self, experiment: str) -> Slice:
         wanted = self.experiment(experiment)
         world = self.world(wanted.world)
@@ -230,62 +180,14 @@ class Plan:
     def track(self, experiment: str) -> Slice:
         return self.report(experiment)
 
-    def model(self, world: str) -> Slice:
-        chosen = self.world(world)
-        settings: Slice = {"connector_settings": chosen.connector_settings} if chosen.connector_settings else {}
-        settings |= {"features": "live"} if chosen.features == "live" else {}
-        return settings | {
-            "language_model": self._dump(self.params.language_models[chosen.language_model])
-            | {"name": chosen.language_model},
-            "vision_encoder": self._encoder(chosen.vision_encoder) | {"name": chosen.vision_encoder},
-            "connector": chosen.connector,
-            "template": chosen.template,
-        }
-
-    def _encoder(self, name: str) -> Slice:
-        """An encoder's row; those side by side have their parts' rows, with names, in place of the names."""
-        row = self._dump(self.params.vision_encoders[name])
-        parts = [self._encoder(part) | {"name": part} for part in row.get("parts", ())]
-        return row | {"parts": parts} if parts else row
-
-    def encoder_parts(self, name: str) -> list[str]:
-        """The encoder itself, or the encoders that stand side by side in it."""
-        return self.params.vision_encoders[name].parts or [name]
-
-    def live(self, world: str, arm: str) -> bool:
-        """Whether a run needs pictures and the vision encoder itself, not the features it gave once."""
-        chosen = self.world(world)
-        if chosen.features == "live":
-            return True
-        return bool(getattr(self.params.arms[arm], "vision_rank", 0) or chosen.tune.encoder_layers)
-
-    def _run(self, world: str, data: str, arm: str, seed: int) -> Slice:
-        return {"world": world, "data": data, "arm": arm, "seed": seed, "settings": self._dump(self.params.arms[arm])}
-
     def _splits(self, world: str) -> list[str]:
         return sorted({e.split for e in self.params.experiments.values() if e.world == world})
-
-    def attention_questions(self, world: str) -> int:
-        return int(self._attention(world)["questions"])
-
-    def _attention(self, world: str) -> Slice:
-        """One measurement per world serves all its experiments: the largest that any of them asks for."""
-        wanted = [e.attention for e in self.params.experiments.values() if e.world == world and e.attention]
-        largest = max(wanted, key=lambda attention: attention.questions)
-        return {"benchmark": largest.benchmark, "questions": largest.questions}
 
     def _sources(self, world: World) -> set[str]:
         used = {source for dataset in world.datasets.values() for source in dataset.sources}
         told = [self.params.language_models[world.language_model].source]
         told += [self.params.vision_encoders[name].source for name in self.encoder_parts(world.vision_encoder)]
         return used | {source for source in told if source}
-
-    def _benchmark(self, benchmark: Benchmark) -> Slice:
-        return {key: value for key, value in self._dump(benchmark).items() if key not in ("ask", "title")}
-
-    @staticmethod
-    def _dump(part: Any) -> Slice:
-        return part.model_dump(mode="json")
 
 
 def slice_file(rule: str, content: Slice) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 from steering.errors import nearest
 
 RULES = {"all", "fetch", "language_model", "vision_encoder", "dataset", "check", "features", "mixture", "connector"}
-RULES |= {"tune", "predict_part", "predict", "judge", "score", "submit", "attention", "report", "track"}
-RULES |= {"tracking_database"}
+RULES |= {"tune", "predict_part", "predict", "judge", "score", "submit", "attention", "analysis", "overhead"}
+RULES |= {"report", "track", "tracking_database"}
 RULES |= {"phase_data", "phase_pretrain", "phase_tune", "phase_report"}
 RUNS_FOLDER = "runs"
 DATA_FOLDERS = ("checks", "features", "mixtures")
@@ -69,6 +69,8 @@ def _world_faults(where: str, world: Any, raw: dict[str, Any]) -> Iterator[str]:
     for name, mixture in entries(world, "mixtures"):
         yield from _known(f"{where}.mixtures.{name}.shares", lookup(mixture, "shares"), benchmarks)
         yield from _known(f"{where}.mixtures.{name}.conversations", lookup(mixture, "conversations"), datasets)
+    for name, wanted in entries(world, "analyses"):
+        yield from _known(f"{where}.analyses.{name}.benchmark", lookup(wanted, "benchmark"), benchmarks)
     yield from _known(f"{where}.judge", lookup(world, "judge"), raw.get("judges", {}))
 
 
@@ -83,7 +85,8 @@ def _experiment_faults(where: str, name: str, experiment: Any, raw: dict[str, An
     yield from _data_faults(where, experiment, world, raw)
     benchmark = lookup(experiment, "attention", "benchmark")
     yield from _known(f"{where}.attention.benchmark", benchmark, lookup(world, "benchmarks"))
-    for field in ("arms", "seeds"):
+    yield from _known(f"{where}.analyses", lookup(experiment, "analyses"), lookup(world, "analyses") or {})
+    for field in ("arms", "seeds", "analyses"):
         yield from _once(f"{where}.{field}", lookup(experiment, field))
 
 

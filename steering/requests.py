@@ -32,7 +32,7 @@ TRAINING = ("connector", "tune")
 
 
 class Requests:
-    """What the jobs of *plan* ask for; a rule is one of connector, tune, predict_part, predict, attention."""
+    """What the jobs of *plan* ask for; a rule is one of connector, tune, predict_part, predict, attention, analysis."""
 
     def __init__(self, plan: Plan):
         self.plan = plan
@@ -67,7 +67,7 @@ class Requests:
     def _asked(self, rule: str, world: str) -> float:
         if rule == "attention":
             return self.plan.attention_questions(world)
-        chosen = self.plan.world(world)
+        chosen = self.plan.world(world)  # an analysis may take as long as all questions
         parts = chosen.predict_parts if rule == "predict_part" else 1
         return sum(map(questions_of, chosen.benchmarks.values())) / parts
 

@@ -106,7 +106,7 @@ ROOMS = {
     "tracking": set(),
 }
 PLANNERS = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "faults", "yaml_strict", "references"}
-PLANNERS |= {"heads", "attempts", "interrupts"}
+PLANNERS |= {"slices", "measured", "heads", "attempts", "interrupts"}
 ESTIMATES = {"requests"}  # reaches sizes, whose model builds an encoder on the meta device, if asked, with torch
 
 IMPORT_EACH = """

@@ -33,8 +33,10 @@ SHAPES = {
     "run": 4,
     "outcome": 4,
     "prediction_part": 5,
+    "analysis": 5,
     "verdicts": 1,
     "experiment": 1,
+    "overhead": 1,
     "partial_report": 1,
     "attempt": 2,
 }

@@ -21,6 +21,7 @@ from markupsafe import Markup
 from steering.analyse import compared, figures, gallery, overall, tables, written
 from steering.analyse import unscored as without
 from steering.analyse.reading import reading, signed
+from steering.analyse.sections import Section, sections
 from steering.manifest import whole
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -42,6 +43,7 @@ class ReportInput:
     unscored: the entries of score files that say why there is no score.
     predictions: {run: {benchmark: prediction records}}; metrics: {run: lines of metrics.jsonl};
     picture: (benchmark, image name) -> PNG or JPEG bytes, or None.
+    analyses: {run: {analysis: the folder of what it found}}; overhead: the file of that name.
     """
 
     experiment: str
@@ -61,6 +63,8 @@ class ReportInput:
     sources: Sequence[Mapping[str, str]] = ()
     control: str = "none"
     notes: Sequence[str] = field(default_factory=tuple)
+    analyses: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+    overhead: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class Figures:
     curves: pd.DataFrame
     lmar: pd.DataFrame
     charts: dict[str, Any]
+    sections: list[Section]
 
 
 def render(report: ReportInput, out: Path) -> None:
@@ -87,7 +92,8 @@ def write_figures(report: ReportInput, folder: Path) -> None:
     """Write into *folder* table.csv and table.md, the numbers that DVC compares, and a PNG of every figure."""
     drawn = draw(report)
     together, notes = overall.to_read(drawn.overall, report.control), without.footnotes(report.unscored, report.scores)
-    written.write(drawn.table, drawn.rows, together, folder, notes=notes)
+    more = {section.title: section.text for section in drawn.sections if section.text}
+    written.write(drawn.table, drawn.rows, together, folder, notes=notes, more=more)
     compared.write(drawn, folder)
     for name, chart in drawn.charts.items():
         figures.save_png(chart, folder / f"{name}.png")
@@ -131,7 +137,9 @@ def draw(report: ReportInput) -> Figures:
     together = overall.overall(report.scores, arms=report.arms, control=report.control)
     curves, lmar = _curves(report), _lmar(report)
     charts = dict(_charts(report, table, differences, curves=curves, lmar=lmar))
-    return Figures(table, rows, differences, together, curves, lmar, charts)
+    own = sections(report)
+    charts |= {name: chart for section in own for name, chart in section.charts.items()}
+    return Figures(table, rows, differences, together, curves, lmar, charts, own)
 
 
 def _charts(

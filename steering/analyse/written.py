@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from steering.analyse.tables import Row
+
+NOTHING: Mapping[str, str] = {}
 
 
 def wide(rows: Sequence[Row]) -> pd.DataFrame:
@@ -23,13 +25,20 @@ def to_markdown(frame: pd.DataFrame) -> str:
 
 
 def write(
-    table: pd.DataFrame, rows: Sequence[Row], together: pd.DataFrame, folder: Path, *, notes: Sequence[str] = ()
+    table: pd.DataFrame,
+    rows: Sequence[Row],
+    together: pd.DataFrame,
+    folder: Path,
+    *,
+    notes: Sequence[str] = (),
+    more: Mapping[str, str] = NOTHING,
 ) -> None:
-    """Write table.csv (long) and table.md (to read: *rows*, *notes*, the table *together*) into *folder*."""
+    """Write into *folder* table.csv (long) and table.md (to read: *rows*, *notes*, *together*, *more*)."""
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "table.csv", index=False)
     parts = [to_markdown(wide(rows)), *(f"{note}\n" for note in notes)]
     parts += [to_markdown(together)] if len(together) else []
+    parts += [f"## {title}\n\n{text}" for title, text in more.items()]
     (folder / "table.md").write_text("\n".join(parts), encoding="utf-8")
 
 

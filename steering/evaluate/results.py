@@ -12,13 +12,17 @@ from typing import Any
 from steering import layout
 from steering.manifest import read_json
 from steering.metrics_log import read_metrics
+from steering.params import OF_A_RUN
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class RunResults:
-    """One run's files; predictions by benchmark, scores that there are and those that say why there is none."""
+    """One run's files; predictions by benchmark, scores that there are and those that say why there is none.
+
+    analyses: the folder of each analysis that was made of it.
+    """
 
     name: str
     manifest: Record
@@ -26,6 +30,7 @@ class RunResults:
     scores: Sequence[Record]
     unscored: Sequence[Record]
     attention: Record
+    analyses: Mapping[str, Path]
     predictions: Mapping[str, Sequence[Record]]
     adapter: Path
 
@@ -55,6 +60,7 @@ def _read(run: Mapping[str, Any], split: str) -> RunResults:
         scores=[score for score in scores if "unscored" not in score],
         unscored=[score for score in scores if "unscored" in score],
         attention=read_json(outcome / "attention.json"),
+        analyses={name: outcome / name for name in OF_A_RUN if (outcome / name / "manifest.json").exists()},
         predictions={name: own for (name, of), own in answers_of(outcome).items() if of == split},
         adapter=trained / "adapter",
     )

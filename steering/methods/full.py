@@ -30,7 +30,8 @@ def train_whole(language_model: Any) -> nn.Module:
 
 def mark_whole(language_model: Any) -> None:
     """Notes that the weights of *language_model* are its own now, and the dtype in which they are kept."""
-    language_model.whole_dtype = next(language_model.parameters()).dtype
+    held = next(language_model.parameters()).dtype
+    language_model.whole_dtype = getattr(language_model, "stored_dtype", held)
 
 
 def is_whole(language_model: Any) -> bool:

@@ -47,15 +47,33 @@ def load_language_model(
     attention: "eager" or "sdpa", by default what transformers prefers.
     quantise: "4bit" keeps the linears but the LM head in NF4 with double quantisation and multiplies in *dtype*
     (QLoRA, Dettmers et al. 2023), on the current GPU at once; such a model takes no `.to(dtype)`.
+    The weights are those of *dtype*, held as `held_in` says.
     Raises SteeringError, before any weight is read, for what this machine or this family cannot do.
     """
     options = {} if quantise is None else _quantised(quantise, dtype)
     if attention is not None:
         check_attention(AutoConfig.from_pretrained(folder), attention)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], use_safetensors=True, **options)
+    model = model if quantise else model.to(held_in(dtype))
+    model.stored_dtype = DTYPES[dtype]
     if attention is not None:
         model.set_attn_implementation(attention)
     return heed_window(quicken(freeze(model)))
+
+
+def held_in(dtype: str) -> torch.dtype:
+    """The dtype in which this machine computes with weights of *dtype*: float32 in place of a slow bfloat16.
+
+    Processors without a bfloat16 product (x86 before AVX-512) multiply it in torch's plain loops, some twenty times
+    slower than float32: a step of the embedded world took 112 s on two cores with AVX2. The weights are the same ones,
+    so results differ by rounding, as between any two machines.
+    """
+    return DTYPES[dtype] if multiplies_bfloat16() else torch.float32
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this machine has a bfloat16 product worth using: on a GPU, or as torch asks before it takes oneDNN's."""
+    return torch.cuda.is_available() or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _quantised(quantise: str, dtype: str) -> dict[str, Any]:

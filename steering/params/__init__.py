@@ -1,5 +1,6 @@
 """The language of params.yaml: typed, unknown keys refused, every fault told at once, with what is allowed."""
 
+from steering.params.analyses import OF_A_RUN, AnalysisName
 from steering.params.judges import Judge
 from steering.params.loading import Params, load
 from steering.params.models import EncoderKind, LanguageModel, Source, VisionEncoder
@@ -18,7 +19,9 @@ from steering.params.worlds import (
 )
 
 __all__ = [
+    "OF_A_RUN",
     "PLAIN_ENGINE",
+    "AnalysisName",
     "Attention",
     "Benchmark",
     "Dataset",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from steering.params.analyses import Analyses, AnalysisName
 from steering.params.models import Name, Part, absent, nothing
 
 Split = Literal["train", "val", "test"]
@@ -210,6 +211,7 @@ class World(Part):
     text_tokens: text positions of a typical conversation, by which a plan estimates cost; nothing is cut to it.
     engine: how training steps are computed; engines: methods that take another.
     judge: who grades answers to the benchmarks for which it has a prompt.
+    analyses: how its runs are measured beyond scores, where an experiment asks for it.
     predict_parts: jobs that share the questions of a run, on a cluster side by side; the answers are the same.
     """
 
@@ -224,6 +226,7 @@ class World(Part):
     pretrain: Pretrain | None = None
     mixtures: dict[Name, Mixture] = {}
     judge: Name | None = None
+    analyses: Analyses = Analyses()
     tune: Recipe
     engine: Engine = PLAIN_ENGINE
     engines: dict[MethodName, Engine] = {}
@@ -263,3 +266,4 @@ class Experiment(Part):
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     split: Literal["val", "test"] = "test"  # of ours; see Benchmark.splits
     attention: Attention | None = None
+    analyses: list[AnalysisName] = Field([], exclude_if=nothing)

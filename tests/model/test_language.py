@@ -14,9 +14,12 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from steering.arms import LanguageShape, LoraSettings, MoresSettings
 from steering.errors import SteeringError
 from steering.methods import attach
+from steering.methods.full import mark_whole, whole_tensors
+from steering.model import language
 from steering.model.language import (
     backbone_of,
     build_language_model,
+    held_in,
     load_language_model,
     load_tokenizer,
     logits_at,
@@ -77,11 +80,27 @@ def test_a_loaded_model_is_frozen_and_says_the_same(
     saved = make_language_model(family)
     saved.save_pretrained(tmp_path)
     loaded = load_language_model(tmp_path, dtype=dtype)
-    assert loaded.dtype == getattr(torch, dtype)
+    assert loaded.dtype == held_in(dtype)
     assert not loaded.training
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
     expected = saved.to(loaded.dtype)(IDS).logits.float()
     assert torch.allclose(loaded(IDS).logits.float(), expected, atol=1e-5 if dtype == "float32" else 0.15)
+
+
+@pytest.mark.parametrize(("fast", "held"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_bfloat16_weights_are_held_in_float32_where_the_processor_has_no_product_of_them(
+    fast: bool, held: torch.dtype, make_language_model: Callable, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(language, "multiplies_bfloat16", lambda: fast)
+    saved = make_language_model("llama")
+    saved.save_pretrained(tmp_path)
+    loaded = load_language_model(tmp_path, dtype="bfloat16")
+    assert loaded.dtype == held
+    rounded = {name: weight.bfloat16().float() for name, weight in saved.named_parameters()}
+    assert all(torch.equal(weight.float(), rounded[name]) for name, weight in loaded.named_parameters())
+    mark_whole(loaded)
+    assert {tensor.dtype for tensor in whole_tensors(loaded).values()} == {torch.bfloat16}
+    assert load_language_model(tmp_path, dtype="float32").dtype == torch.float32
 
 
 def test_training_mode_switches_on_no_dropout_of_the_base(make_language_model: Callable) -> None:

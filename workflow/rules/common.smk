@@ -6,7 +6,7 @@ from pathlib import Path
 from steering import layout
 from steering.errors import SteeringError
 from steering.interrupts import SHELL
-from steering.params import load
+from steering.params import OF_A_RUN, load
 from steering.plan import Plan, outcomes, slice_file
 from steering.requests import Requests
 
@@ -33,6 +33,8 @@ wildcard_constraints:
     arm="[a-z0-9_]+",
     seed="[0-9]+",
     part="[0-9]+",
+    analysis="|".join(OF_A_RUN),
+    experiment="|".join(PLAN.runnable()),
     dataset="[a-z0-9_]+",
     name="[a-z0-9_]+",
 
@@ -90,6 +92,28 @@ def answered_by(wildcards):
     yield from asked_of(wildcards)
     yield from encoder_of(wildcards)
     yield layout.run(wildcards.world, wildcards.data, wildcards.arm, wildcards.seed) / "manifest.json"
+
+
+def run_of(run):
+    """The words of a run, as wildcards tell them."""
+    return run.world, run.data, run.arm, run.seed
+
+
+def overhead_of(wildcards):
+    """What an experiment's overhead is measured of: the models of its first seed, and their answers."""
+    for run in PLAN.overhead_runs(wildcards.experiment):
+        yield layout.run(*run_of(run)) / "manifest.json"
+        yield layout.outcome(*run_of(run)) / "predictions" / "predictions.jsonl"
+
+
+def analyses_of(wildcards):
+    """What an experiment asks for beside scores and attention."""
+    for run in PLAN.runs(wildcards.experiment):
+        yield from (
+            layout.analysis(*run_of(run), name) / "manifest.json" for name in PLAN.analyses(wildcards.experiment)
+        )
+    if PLAN.overhead_runs(wildcards.experiment):
+        yield layout.overhead(wildcards.experiment)
 
 
 def parts_of(wildcards):

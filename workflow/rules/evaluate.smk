@@ -84,25 +84,3 @@ rule submit:
         slice=slice_of("submit"),
     shell:
         "python -m stages.submit {params.slice} 2>&1 | tee {log}"
-
-
-rule attention:
-    input:
-        OUTCOME / "predictions" / "predictions.jsonl",
-        lambda w: base_of(w.world),
-        asked_of,
-        encoder_of,
-        layout.run("{world}", "{data}", "{arm}", "{seed}") / "manifest.json",
-    output:
-        OUTCOME / "attention.json",
-    log:
-        layout.log("attention", **RUN_WORDS),
-    threads: threads_of
-    resources:
-        gpu=gpus_of,
-        mem_mb=memory_of("attention"),
-        runtime=runtime_of("attention"),
-    params:
-        slice=slice_of("attention"),
-    shell:
-        "python -m stages.attention {params.slice} --threads {threads} 2>&1 | tee {log}"

@@ -8,12 +8,11 @@ rule report:
     input:
         lambda w: list(outcomes(PLAN.runs(w.experiment), "scores.json")),
         lambda w: list(outcomes(PLAN.runs(w.experiment), "attention.json")),
+        analyses_of,
     output:
         [layout.experiment("{experiment}") / file for file in REPORTED_FILES],
     log:
         layout.log("report", experiment="{experiment}"),
-    wildcard_constraints:
-        experiment="|".join(PLAN.runnable()),
     params:
         slice=slice_of("report"),
     shell:

@@ -21,8 +21,6 @@ rule track:
         layout.experiment("{experiment}") / "tracked.json",
     log:
         layout.log("track", experiment="{experiment}"),
-    wildcard_constraints:
-        experiment="|".join(PLAN.runnable()),
     localrule: True
     params:
         slice=slice_of("track"),

@@ -1,0 +1,25 @@
+"""What an experiment's report tells beyond scores, losses and LMAR: one file for each kind of finding.
+
+A section is a function of the report's input that gives a Section, or None where there is nothing of its kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from steering.analyse.sections.section import Section
+
+if TYPE_CHECKING:
+    from steering.analyse.report import ReportInput
+
+SECTIONS: Mapping[str, Callable[[ReportInput], Section | None]] = {}
+"""In the order shown."""
+
+
+def sections(report: ReportInput) -> list[Section]:
+    """The sections of *report* of which there is something to tell."""
+    return [section for make in SECTIONS.values() if (section := make(report))]
+
+
+__all__ = ["SECTIONS", "Section", "sections"]
