@@ -54,7 +54,7 @@ def load_language_model(
     if attention is not None:
         check_attention(AutoConfig.from_pretrained(folder), attention)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], use_safetensors=True, **options)
-    model = model if quantise else model.to(held_in(dtype))
+    model = model if quantise else nn.Module.to(model, held_in(dtype))
     model.stored_dtype = DTYPES[dtype]
     if attention is not None:
         model.set_attn_implementation(attention)
