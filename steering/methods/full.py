@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from steering.arms import FullSettings
 from steering.errors import SteeringError
+from steering.model.language import STORED
 
 
 def attach(language_model: nn.Module, settings: FullSettings, *, seed: int) -> nn.Module:
@@ -31,7 +32,7 @@ def train_whole(language_model: Any) -> nn.Module:
 def mark_whole(language_model: Any) -> None:
     """Notes that the weights of *language_model* are its own now, and the dtype in which they are kept."""
     held = next(language_model.parameters()).dtype
-    language_model.whole_dtype = getattr(language_model, "stored_dtype", held)
+    language_model.whole_dtype = getattr(language_model, STORED, held)
 
 
 def is_whole(language_model: Any) -> bool:

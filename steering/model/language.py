@@ -28,6 +28,9 @@ from transformers.utils import is_bitsandbytes_available, is_flash_attn_2_availa
 from steering.errors import DataError, SteeringError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+STORED = "stored_dtype"
+"""The attribute of a loaded model that tells the dtype of its files, which it may not be held in."""
+
 QUICKENED = ("LlamaRMSNorm", "Qwen2RMSNorm", "Qwen3RMSNorm")  # Gemma's multiplies by 1 + weight, and gains nothing
 
 
@@ -54,8 +57,9 @@ def load_language_model(
     if attention is not None:
         check_attention(AutoConfig.from_pretrained(folder), attention)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], use_safetensors=True, **options)
-    model = model if quantise else nn.Module.to(model, held_in(dtype))
-    model.stored_dtype = DTYPES[dtype]
+    if not quantise:
+        nn.Module.to(model, held_in(dtype))
+    setattr(model, STORED, DTYPES[dtype])
     if attention is not None:
         model.set_attn_implementation(attention)
     return heed_window(quicken(freeze(model)))
