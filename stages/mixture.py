@@ -4,9 +4,12 @@ Writes data/WORLD/mixtures/DATA.json, in which a picture is named "<dataset>/<na
 with what is in it and what was left out.
 """
 
+import random
+
 from steering import layout
 from steering.data.conversations import Conversation, group_by_picture, write
 from steering.data.usable import conversations, tell_left_out
+from steering.errors import DataError
 from steering.evaluate.asking import Asked
 from steering.job import Slice, run_stage
 from steering.manifest import write_json
@@ -15,13 +18,24 @@ CONVERSATIONS = "conversations.json"
 
 
 def main(content: Slice) -> None:
-    own, world = content["mixture"].get("conversations"), content["world"]
-    chosen, left_out = conversations(world, own, CONVERSATIONS) if own else _drawn(content)
+    world = content["world"]
+    chosen, left_out = _own(content) if "conversations" in content["mixture"] else _drawn(content)
     facts = {"questions": sum(len(one.turns) for one in chosen), "conversations": len(chosen), "left_out": left_out}
     write(layout.mixture(world, content["name"]), chosen)
     write_json(layout.mixture_facts(world, content["name"]), facts)
     print(f"{facts['questions']} questions in {facts['conversations']} conversations")
     tell_left_out(left_out)
+
+
+def _own(content: Slice) -> tuple[list[Conversation], dict[str, int]]:
+    """A data set's own conversations, or `count` of them in an order that the seed decides."""
+    mixture = content["mixture"]
+    told, left_out = conversations(content["world"], mixture["conversations"], CONVERSATIONS)
+    count = mixture.get("count", len(told))
+    if count > len(told):
+        source = mixture["conversations"]
+        raise DataError(f"mixtures.{content['name']}.count: {count:,} of {source}; allowed up to {len(told):,}")
+    return random.Random(mixture["seed"]).sample(told, len(told))[:count] if "count" in mixture else told, left_out
 
 
 def _drawn(content: Slice) -> tuple[list[Conversation], dict[str, int]]:

@@ -40,6 +40,7 @@ def _answer(kind: str, content: Slice, run: Run, out: Path) -> None:
     inputs = {
         "run": layout.run(*run),
         "base": layout.language_model(content["language_model"]["name"]),
+        **({"start": start} if (start := assemble.started(content)) else {}),
         **{name: layout.dataset(content["world"], name) for name in sorted(datasets)},
         **assemble.pictures(content, sorted(datasets)),
         **{f"check_{name}": layout.check(content["world"], name) for name in sorted(datasets)},

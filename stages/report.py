@@ -5,7 +5,8 @@ of them, and of the others that they are missing.
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
 from steering import layout
 from steering.analyse.report import ReportInput, render, write_figures
@@ -30,7 +31,8 @@ def main(content: Slice) -> None:
 
 
 def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
-    experiment, model = content["experiment"], content["model"]
+    experiment, model, labels = content["experiment"], content["model"], labels_of(content)
+    results = [result.labelled(labels) for result in results]
     encoder, language_model = model["vision_encoder"], model["language_model"]
     return ReportInput(
         experiment=content["name"],
@@ -43,18 +45,18 @@ def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
             "visual_tokens": encoder["tokens"],
             "connector": model["connector"],
             "dtype": language_model["dtype"],
-            "data": experiment["data"],
+            "data": ", ".join(mixtures(content)),
         },
         arms=experiment["arms"],
         seeds=experiment["seeds"],
-        benchmarks=list(content["benchmarks"]),
+        benchmarks=list(dict.fromkeys(labels.values())),
         scores=[score for result in results for score in result.scores],
         unscored=[entry for result in results for entry in result.unscored],
         predictions={result.name: result.predictions for result in results},
-        attention=[result.attention for result in results],
+        attention=[result.attention for result in results if result.attention],
         manifests=[result.manifest for result in results],
         metrics={result.name: result.metrics for result in results},
-        picture=pictures(experiment["world"], content["benchmarks"]),
+        picture=pictures(experiment["world"], content["benchmarks"], labels),
         sources=[{"name": name, **source} for name, source in content["sources"].items()],
         control=experiment["control"],
         analyses={result.name: result.analyses for result in results},
@@ -83,8 +85,23 @@ def counting_notes(arms: Slice) -> list[str]:
     return notes([{"arms": told}])
 
 
-def pictures(world: str, benchmarks: Slice) -> Callable[[str, str], bytes]:
-    archives = {name: ImageArchive(layout.dataset(world, told["dataset"])) for name, told in benchmarks.items()}
+def mixtures(content: Slice) -> list[str]:
+    """The names of what the experiment's arms are tuned on."""
+    return list(dict.fromkeys(run["data"] for run in content["runs"]))
+
+
+def labels_of(content: Slice) -> dict[tuple[str, str], str]:
+    """(data, benchmark) -> the benchmark's name in the tables, with the data where runs on several are asked it."""
+    asked = content.get("asked", {data: list(content["benchmarks"]) for data in mixtures(content)})
+    times = Counter(name for names in asked.values() for name in names)
+    pairs = [(data, name) for name in content["benchmarks"] for data, names in asked.items() if name in names]
+    return {(data, name): name if times[name] == 1 else f"{name} ({data})" for data, name in pairs}
+
+
+def pictures(world: str, benchmarks: Slice, labels: Mapping[tuple[str, str], str]) -> Callable[[str, str], bytes]:
+    archives = {
+        label: ImageArchive(layout.dataset(world, benchmarks[name]["dataset"])) for (_, name), label in labels.items()
+    }
     return lambda benchmark, image: archives[benchmark].read(image)
 
 

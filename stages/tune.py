@@ -17,6 +17,7 @@ def main(content: Slice) -> None:
         "connector": _connector(content),
         "base": layout.language_model(content["language_model"]["name"]),
         **assemble.pictures(content, content["datasets"]),
+        **({"start": start} if (start := assemble.started(content)) else {}),
     }
     if assemble.live(content):
         inputs["vision"] = layout.vision_encoder(content["vision_encoder"]["name"])
@@ -28,7 +29,9 @@ def main(content: Slice) -> None:
 
 
 def _connector(content: Slice) -> Path:
-    return layout.connector(content["world"], content["pretrain_seed"])
+    from steering import assemble
+
+    return assemble.started(content) or layout.connector(content["world"], content["pretrain_seed"])
 
 
 def _train(job: Job, content: Slice) -> None:

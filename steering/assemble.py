@@ -21,6 +21,7 @@ from steering.data.templates import Scribe, Turn, template_named
 from steering.errors import CheckpointError
 from steering.job import check_outputs, contents
 from steering.manifest import digest, read_json
+from steering.methods.adapters import merged_adapter
 from steering.model.composed import ComposedModel
 from steering.model.connectors import Connector, build_connector, load_connector
 from steering.model.encoders import VisionEncoder, load_encoder, overlay
@@ -37,8 +38,12 @@ def base_folder(content: Slice) -> Path:
 
 
 def base_hash(content: Slice) -> str:
-    """Names the bytes an adapter belongs to: the language model's, and the vision encoder's where it edits that too."""
+    """Names the bytes an adapter belongs to: the language model's and, where there are any, those of the run it starts
+    from and of the vision encoder that it edits.
+    """
     language = contents(base_folder(content))
+    if start := started(content):
+        language = digest([language, contents(start)])
     if not getattr(arm(content), "vision_rank", 0):
         return language
     return digest([language, contents(layout.vision_encoder(content["vision_encoder"]["name"]))])
@@ -52,7 +57,15 @@ def language_model(content: Slice, *, attention: str | None = None) -> Any:
     folder, told = base_folder(content), content["language_model"]
     check_outputs(folder, ["model.safetensors"])
     chosen = attention or told["attention"]
-    return load_language_model(folder, dtype=told["dtype"], attention=chosen, quantise=told.get("quantise"))
+    model = load_language_model(folder, dtype=told["dtype"], attention=chosen, quantise=told.get("quantise"))
+    start = started(content)
+    return merged_adapter(model, start / "adapter", base_hash=contents(folder)) if start else model
+
+
+def started(content: Slice) -> Path | None:
+    """The tuned run that the slice's run starts from; None where that is a pretrained connector."""
+    told = content.get("start")
+    return layout.run(content["world"], told["data"], told["arm"], told["seed"]) if told else None
 
 
 def fresh_connector(content: Slice, model: Any) -> Connector:

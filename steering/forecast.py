@@ -21,6 +21,12 @@ ASSUMPTIONS = ASSUMED | {
     "disk": "adapter and connector, twice: the delivered copy and the run store's",
 }
 
+SOURCES = ("measured", "scaled", "assumed")
+"""Of hours, the most reliable first."""
+
+SIZED = "none"
+"""The data of what is sized only: its runs are as long as its world's recipe says, and are asked everything."""
+
 
 class Forecast:
     """Sizes, costs and standing of the experiments of *plan*."""
@@ -44,20 +50,21 @@ class Forecast:
 
     def arm(self, experiment: str, arm: str) -> dict[str, Any]:
         wanted = self.plan.experiment(experiment)
-        scene = self.scene(wanted.world, arm)
+        scenes = {data: self.scene(wanted.world, arm, data) for data in wanted.mixtures or [SIZED]}
+        first = next(iter(scenes.values()))
         runs = [run for run in self.plan.runs(experiment) if run.arm == arm]
         return {
             "world": wanted.world,
             "experiment": experiment,
             "arm": arm,
-            **sizes(scene),
-            **self._hours(wanted.world, arm, scene, runs, seeds=len(wanted.seeds)),
-            "disk_bytes": len(wanted.seeds) * _disk(scene),
+            **sizes(first),
+            **self._hours(wanted.world, arm, scenes, runs, seeds=len(wanted.seeds)),
+            "disk_bytes": len(wanted.seeds) * len(scenes) * _disk(first),
             **self._standing(runs),
         }
 
-    def scene(self, world: str, arm: str) -> Scene:
-        recipe = Recipe.model_validate(self.plan.recipe(world, arm), strict=True)
+    def scene(self, world: str, arm: str, data: str) -> Scene:
+        recipe = Recipe.model_validate(self.plan.recipe(world, arm, data), strict=True)
         return Scene.of(self.plan.params, self.plan.world(world), self.plan.params.arms[arm], recipe)
 
     def _standing(self, runs: Sequence[Run]) -> dict[str, Any]:
@@ -65,18 +72,24 @@ class Forecast:
         overall = [worst(states) for states in jobs.values()]
         return {"runs": len(runs), **{state: overall.count(state) for state in STATES}, "jobs": jobs}
 
-    def _hours(self, world: str, arm: str, scene: Scene, runs: Sequence[Run], *, seeds: int) -> dict[str, Any]:
-        """Device-hours of all seeds, and of those that are yet to be trained or to answer."""
-        tune, source = self.clock.tune_seconds(world, arm, scene)
-        predict = self.clock.predict_seconds(world, arm, scene)
-        waiting = [self.standing.run(run) for run in runs]
-        left = sum(tune * (jobs["tune"] != "done") + predict * (jobs["predict"] != "done") for jobs in waiting)
-        own = self.clock.own(world, arm, "tune")
+    def _hours(
+        self, world: str, arm: str, scenes: Mapping[str, Scene], runs: Sequence[Run], *, seeds: int
+    ) -> dict[str, Any]:
+        """Device-hours of all data and seeds, and of those that are yet to be trained or to answer."""
+        told = {data: self.clock.tune_seconds(world, data, arm, scene) for data, scene in scenes.items()}
+        tune = {data: seconds for data, (seconds, _) in told.items()}
+        source = max((source for _, source in told.values()), key=SOURCES.index)
+        predict = {data: self.clock.predict_seconds(world, data, arm, scene) for data, scene in scenes.items()}
+        waiting = [(run.data, self.standing.run(run)) for run in runs]
+        left = sum(tune[data] for data, jobs in waiting if jobs["tune"] != "done")
+        left += sum(predict[data] for data, jobs in waiting if jobs["predict"] != "done")
+        own = [job for data in scenes for job in self.clock.own(world, data, arm, "tune")]
+        tuned, asked = seeds * sum(tune.values()), seeds * sum(predict.values())
         return {
-            "hours": seeds * (tune + predict) / 3600,
+            "hours": (tuned + asked) / 3600,
             "hours_left": left / 3600 if runs else None,
-            "tune_hours": seeds * tune / 3600,
-            "predict_hours": seeds * predict / 3600,
+            "tune_hours": tuned / 3600,
+            "predict_hours": asked / 3600,
             "hours_from": source,
             "measured_peak_memory_bytes": max((job.peak_memory_bytes for job in own), default=None),
         }

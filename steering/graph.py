@@ -40,6 +40,7 @@ OUTPUTS: dict[str, Callable[..., Path]] = {
 
 SINGLE_FILES = {"check", "features", "mixture", "judge", "score", "attention", "overhead", "report", "track"}
 OF_A_MODEL = ("connector", "tune", "predict_part", "predict", "analysis")
+OF_A_RUN = ("tune", "predict_part", "predict", "attention", "analysis", "overhead")
 RUN_RULES = ("tune", "predict", "judge", "score", "attention")
 REPORTED = ("score", "attention")
 
@@ -59,10 +60,9 @@ class Graph:
     def __init__(self, plan: Plan):
         self.plan = plan
 
-    def run_rules(self, world: str) -> list[str]:
-        """The rules of a run; attention where an experiment of *world* measures it, judge where there is one to ask."""
-        asked = any(told.attention for told in self.plan.params.experiments.values() if told.world == world)
-        taken = {"attention": asked, "judge": bool(self.plan.judged(world))}
+    def run_rules(self, world: str, data: str) -> list[str]:
+        """The rules of a run; attention where it is asked what that is measured on, judge where there is one to ask."""
+        taken = {"attention": self.plan.attended(world, data), "judge": bool(self.plan.judged(world, data))}
         return [rule for rule in RUN_RULES if taken.get(rule, True)]
 
     def jobs(self, experiment: str) -> list[Job]:
@@ -85,7 +85,7 @@ class Graph:
             yield from (("fetch", {"source": source}) for source in self._source(rule, words["name"]))
         elif rule == "report":
             for run in self.plan.runs(words["experiment"]):
-                yield from ((made, words_of(run)) for made in self.run_rules(run.world) if made in REPORTED)
+                yield from ((made, words_of(run)) for made in self.run_rules(run.world, run.data) if made in REPORTED)
             yield from self._analyses_above(words["experiment"])
         elif rule == "overhead":
             for run in self.plan.overhead_runs(words["experiment"]):
@@ -135,13 +135,16 @@ class Graph:
             yield "vision_encoder", {"name": world.vision_encoder}
         if rule in ("tune", "analysis"):
             yield "mixture", {"world": name, "data": words["data"]}
-        if rule == "tune":
+        start = self.plan.start(name, words["data"], words["seed"]) if rule in OF_A_RUN else None
+        if start:
+            yield "tune", words_of(start)
+        elif rule == "tune":
             yield "connector", {"world": name, "seed": self.plan.pretrain_seed(name, words["seed"])}
         if rule in ("predict_part", "predict", "attention", "analysis", "overhead"):
             yield "tune", _run_of(words)
         if rule in ("score", "attention", "analysis", "overhead"):
             yield "predict", _run_of(words)
-        if rule == "score" and self.plan.judged(name):
+        if rule == "score" and self.plan.judged(name, words["data"]):
             yield "judge", words
 
     def _data_of(self, rule: str, words: Words) -> list[str]:
@@ -179,11 +182,15 @@ class Graph:
         if rule == "tune":
             mixture = layout.mixture(name, words["data"])
             connector = layout.connector(name, self.plan.pretrain_seed(name, words["seed"]))
-            return common | {"conversations": mixture, "connector": connector}
+            return common | self._start_of(words) | {"conversations": mixture, "connector": connector}
         if rule == "analysis":
             common |= {"conversations": layout.mixture(name, words["data"])}
             common |= {"answers": layout.outcome(**_run_of(words)) / "predictions"}
-        return common | {"run": layout.run(**_run_of(words))}
+        return common | self._start_of(words) | {"run": layout.run(**_run_of(words))}
+
+    def _start_of(self, words: Words) -> dict[str, Path]:
+        start = self.plan.start(words["world"], words["data"], words["seed"])
+        return {"start": layout.run(**words_of(start))} if start else {}
 
     def _source(self, rule: str, name: str) -> list[str]:
         source = getattr(self.plan.params, f"{rule}s")[name].source

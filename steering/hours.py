@@ -104,20 +104,20 @@ class Clock:
         self.plan = plan
         self._measured: dict[str, list[Measured]] = {}
 
-    def tune_seconds(self, world: str, arm: str, scene: Scene) -> tuple[float, str]:
-        if own := self.own(world, arm, "tune"):
+    def tune_seconds(self, world: str, data: str, arm: str, scene: Scene) -> tuple[float, str]:
+        if own := self.own(world, data, arm, "tune"):
             return fmean(job.device_seconds for job in own), "measured"
         flops = scene.recipe.steps * step_flops(scene)
         if rate := self._rate(world):
             return flops / rate, "scaled"
         return flops / self._assumed(world), "assumed"
 
-    def predict_seconds(self, world: str, arm: str, scene: Scene) -> float:
+    def predict_seconds(self, world: str, data: str, arm: str, scene: Scene) -> float:
         """As long as this arm's other seeds took, or the world's other arms; else by the FLOPs of reading."""
-        found = self.own(world, arm, "predict") or [job for job in self._found(world) if job.kind == "predict"]
+        found = self.own(world, data, arm, "predict") or self._answered(world, data)
         if found:
             return fmean(job.device_seconds for job in found)
-        questions = sum(map(questions_of, self.plan.world(world).benchmarks.values()))
+        questions = sum(map(questions_of, self.plan.asked(world, data).values()))
         return questions * question_flops(scene) / self._assumed(world)
 
     def _assumed(self, world: str) -> float:
@@ -129,17 +129,20 @@ class Clock:
             self._measured[world] = measured(world, gpus=told.gpus, threads=told.threads)
         return self._measured[world]
 
-    def own(self, world: str, arm: str, kind: str) -> list[Measured]:
-        """Finished jobs of this very arm, whatever their seed."""
-        return [job for job in self._found(world) if job.kind == kind and self._is(job, world, arm)]
+    def own(self, world: str, data: str, arm: str, kind: str) -> list[Measured]:
+        """Finished jobs of this very arm on this data, whatever their seed."""
+        return [job for job in self._found(world) if job.kind == kind and self._is(job, world, data, arm)]
 
-    def _is(self, job: Measured, world: str, arm: str) -> bool:
+    def _answered(self, world: str, data: str) -> list[Measured]:
+        return [job for job in self._found(world) if job.kind == "predict" and job.content["data"] == data]
+
+    def _is(self, job: Measured, world: str, data: str, arm: str) -> bool:
         told = job.content
         try:
             today = getattr(self.plan, job.kind)(world, told["data"], arm, told["seed"])
         except KeyError:  # data that the world no longer has
             return False
-        return told["arm"] == arm and digest(today) == digest(told)
+        return (told["data"], told["arm"]) == (data, arm) and digest(today) == digest(told)
 
     def _rate(self, world: str) -> float | None:
         """FLOP/s of a device over all finished training of *world* on today's model."""

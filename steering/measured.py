@@ -14,6 +14,14 @@ class Measured(Slices):
         benchmark = self._benchmark(self.world(world).benchmarks[wanted["benchmark"]])
         return {**self._run(world, data, arm, seed), **self.model(world), **wanted, "form": benchmark}
 
+    def attended(self, world: str, data: str) -> bool:
+        """Whether attention is measured of runs on *data*: where they are asked what it is measured on."""
+        wanted = any(told.attention for told in self.params.experiments.values() if told.world == world)
+        return wanted and self._attention(world)["benchmark"] in self.asked(world, data)
+
+    def attended_runs(self, experiment: str) -> list[Run]:
+        return [run for run in self.runs(experiment) if self.attended(run.world, run.data)]
+
     def attention_questions(self, world: str) -> int:
         return int(self._attention(world)["questions"])
 
@@ -29,8 +37,8 @@ class Measured(Slices):
 
     def analysis(self, world: str, data: str, arm: str, seed: int, analysis: str) -> Slice:
         """An analysis of one run; `recipe` and `datasets` are of its training."""
-        run = {**self._run(world, data, arm, seed), **self.model(world), **self._benchmarks(world)}
-        trained = {"recipe": self.recipe(world, arm), "datasets": self.mixture_datasets(world, data)}
+        run = {**self._run(world, data, arm, seed), **self.model(world), **self._benchmarks(world, data)}
+        trained = {"recipe": self.recipe(world, arm, data), "datasets": self.mixture_datasets(world, data)}
         return {**run, **trained, "analysis": analysis, "wanted": self._wanted(world, analysis)}
 
     def overhead(self, experiment: str) -> Slice:
@@ -40,7 +48,7 @@ class Measured(Slices):
         common = {"experiment": experiment, "control": wanted.control, **self.model(wanted.world)}
         return {
             **common,
-            **self._benchmarks(wanted.world),
+            **self._benchmarks(wanted.world, wanted.mixtures[0]),
             "runs": runs,
             "wanted": self._wanted(wanted.world, "overhead"),
         }

@@ -12,8 +12,11 @@ from pathlib import Path
 from steering import layout
 from steering.manifest import digest, write_json
 from steering.measured import Measured
-from steering.params import PLAIN_ENGINE, Engine, MethodName, Mixture, World
+from steering.params import PLAIN_ENGINE, Benchmark, Engine, Experiment, MethodName, Mixture, World
 from steering.slices import Run, Slice
+
+OF_ITS_RUNS = ("start", "recipe", "asks")
+"""What a mixture says of the runs that are tuned on it, not of its conversations."""
 
 
 class Plan(Measured):
@@ -25,8 +28,15 @@ class Plan(Measured):
 
     def arms_of(self, world: str) -> list[str]:
         """The arms that experiments run in a world, each once."""
-        wanted = (experiment for experiment in self.params.experiments.values() if experiment.data)
-        return list(dict.fromkeys(arm for experiment in wanted if experiment.world == world for arm in experiment.arms))
+        wanted = [told for told in self.params.experiments.values() if told.data and told.world == world]
+        starts = [start.arm for told in wanted for data in told.mixtures if (start := self.start(world, data, 0))]
+        return list(dict.fromkeys([arm for told in wanted for arm in told.arms] + starts))
+
+    def mixtures_of(self, world: str) -> list[str]:
+        """The mixtures that experiments tune on in a world, and those that these start from, each once."""
+        wanted = [name for told in self.params.experiments.values() if told.world == world for name in told.mixtures]
+        starts = [start.data for name in wanted if (start := self.start(world, name, 0))]
+        return list(dict.fromkeys([*wanted, *starts]))
 
     def datasets_of(self, world: str) -> list[str]:
         """Data sets in the order of params.yaml."""
@@ -67,7 +77,8 @@ class Plan(Measured):
     def mixture(self, world: str, data: str) -> Slice:
         mixture: Mixture = self.world(world).mixtures[data]
         benchmarks = {name: self._benchmark(self.world(world).benchmarks[name]) for name in mixture.shares}
-        return {"world": world, "name": data, "mixture": self._dump(mixture), "benchmarks": benchmarks}
+        told = {key: value for key, value in self._dump(mixture).items() if key not in OF_ITS_RUNS}
+        return {"world": world, "name": data, "mixture": told, "benchmarks": benchmarks}
 
     def connector(self, world: str, seed: int) -> Slice:
         told = self._dump(self.world(world).pretrain)
@@ -89,9 +100,10 @@ class Plan(Measured):
             "seed": seed,
             **self.model(world),
             "settings": self._dump(self.params.arms[arm]),
-            "recipe": self.recipe(world, arm),
+            "recipe": self.recipe(world, arm, data),
             "datasets": self.mixture_datasets(world, data),
             "pretrain_seed": self.pretrain_seed(world, seed),
+            **self.started(world, data, seed),
             **self._engine(self.engine(world, self.params.arms[arm].method)),
         }
 
@@ -119,7 +131,7 @@ class Plan(Measured):
     def predict(self, world: str, data: str, arm: str, seed: int) -> Slice:
         asked = {
             name: self._benchmark(b) | ({"ask": self._dump(b.ask)} if b.ask else {})
-            for name, b in self.world(world).benchmarks.items()
+            for name, b in self.asked(world, data).items()
         }
         return {
             **self._run(world, data, arm, seed),
@@ -129,17 +141,17 @@ class Plan(Measured):
             **({"parts": parts} if (parts := self.world(world).predict_parts) > 1 else {}),
         }
 
-    def judged(self, world: str) -> list[str]:
-        """The benchmarks whose answers the world's judge has a prompt for."""
+    def judged(self, world: str, data: str) -> list[str]:
+        """The benchmarks asked of runs on *data* whose answers the world's judge has a prompt for."""
         chosen = self.world(world)
         prompts = set(self.params.judges[chosen.judge].prompts) if chosen.judge else set()
-        return [name for name, benchmark in chosen.benchmarks.items() if benchmark.form in prompts]
+        return [name for name, benchmark in self.asked(world, data).items() if benchmark.form in prompts]
 
     def judge(self, world: str, data: str, arm: str, seed: int) -> Slice:
         """Of a world that has a judge, what it is asked about which benchmarks; the prompts are theirs."""
         chosen = self.world(world)
         told = self._dump(self.params.judges[str(chosen.judge)])
-        forms = {name: chosen.benchmarks[name].form for name in self.judged(world)}
+        forms = {name: chosen.benchmarks[name].form for name in self.judged(world, data)}
         prompts = {name: told["prompts"][form] for name, form in forms.items()}
         judge = {**told, "name": chosen.judge, "prompts": prompts}
         return {**self._run(world, data, arm, seed), "judge": judge, "forms": forms}
@@ -153,13 +165,11 @@ class Plan(Measured):
         return list(range(1, count + 1)) if count > 1 else []
 
     def score(self, world: str, data: str, arm: str, seed: int) -> Slice:
-        benchmarks = {name: self._benchmark(b) for name, b in self.world(world).benchmarks.items()}
-        judged = {"judged": names} if (names := self.judged(world)) else {}
-        return {**self._run(world, data, arm, seed), "benchmarks": benchmarks, **judged}
+        judged = {"judged": names} if (names := self.judged(world, data)) else {}
+        return {**self._run(world, data, arm, seed), **self._benchmarks(world, data), **judged}
 
     def submit(self, world: str, data: str, arm: str, seed: int) -> Slice:
-        benchmarks = {name: self._benchmark(b) for name, b in self.world(world).benchmarks.items()}
-        return {**self._run(world, data, arm, seed), "benchmarks": benchmarks}
+        return {**self._run(world, data, arm, seed), **self._benchmarks(world, data)}
 
     def report(self, experiment: str) -> Slice:
         wanted = self.experiment(experiment)
@@ -170,12 +180,23 @@ class Plan(Measured):
         return {
             "name": experiment,
             "experiment": self._dump(wanted),
-            "benchmarks": {name: self._dump(b) for name, b in world.benchmarks.items()},
+            "benchmarks": {name: self._dump(b) for name, b in self._shown(wanted).items()},
             "arms": {arm: self._dump(self.params.arms[arm]) for arm in wanted.arms},
             "model": self.model(wanted.world),
             "sources": sources,
             "runs": [run.__dict__ for run in self.runs(experiment)],
+            **({"asked": self._asked_by_data(wanted)} if len(wanted.mixtures) > 1 else {}),
         }
+
+    def _shown(self, wanted: Experiment) -> dict[str, Benchmark]:
+        """What any run of an experiment is asked and its tables show, in the order of params.yaml."""
+        asked = set().union(*(self.asked(wanted.world, data) for data in wanted.mixtures))
+        shown = asked & set(wanted.benchmarks or asked)
+        return {name: told for name, told in self.world(wanted.world).benchmarks.items() if name in shown}
+
+    def _asked_by_data(self, wanted: Experiment) -> dict[str, list[str]]:
+        shown = self._shown(wanted)
+        return {data: [name for name in self.asked(wanted.world, data) if name in shown] for data in wanted.mixtures}
 
     def track(self, experiment: str) -> Slice:
         return self.report(experiment)

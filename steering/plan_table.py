@@ -96,7 +96,7 @@ def shown(told: Told) -> list[Column]:
 def experiment_lines(told: Told) -> Iterator[str]:
     arms = told["arms"]
     columns = shown(told)
-    data = f"data {told['data']}" if told["data"] else "no data yet: sized, not run"
+    data = f"data {listed(told['data'])}" if told["data"] else "no data yet: sized, not run"
     yield from (f"{told['experiment']}: {told['title']}", f"  world {told['world']}, {data}, seeds {told['seeds']}", "")
     yield from aligned([name for name, _ in columns], [[cell(arm) for _, cell in columns] for arm in arms], left=2)
     yield ""

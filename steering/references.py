@@ -15,6 +15,9 @@ RULES = {"all", "fetch", "language_model", "vision_encoder", "dataset", "check",
 RULES |= {"tune", "predict_part", "predict", "judge", "score", "submit", "attention", "analysis", "overhead"}
 RULES |= {"report", "track", "tracking_database"}
 RULES |= {"phase_data", "phase_pretrain", "phase_tune", "phase_report"}
+MERGE = ("none", "full", "lora", "oft", "ia3")
+"""Methods that merge into the language model's weights, so that tuning may go on from them."""
+
 RUNS_FOLDER = "runs"
 DATA_FOLDERS = ("checks", "features", "mixtures")
 
@@ -69,9 +72,23 @@ def _world_faults(where: str, world: Any, raw: dict[str, Any]) -> Iterator[str]:
     for name, mixture in entries(world, "mixtures"):
         yield from _known(f"{where}.mixtures.{name}.shares", lookup(mixture, "shares"), benchmarks)
         yield from _known(f"{where}.mixtures.{name}.conversations", lookup(mixture, "conversations"), datasets)
+        yield from _known(f"{where}.mixtures.{name}.asks", lookup(mixture, "asks"), benchmarks)
+        yield from _start_faults(f"{where}.mixtures.{name}.start", lookup(mixture, "start"), world, raw)
     for name, wanted in entries(world, "analyses"):
         yield from _known(f"{where}.analyses.{name}.benchmark", lookup(wanted, "benchmark"), benchmarks)
     yield from _known(f"{where}.judge", lookup(world, "judge"), raw.get("judges", {}))
+
+
+def _start_faults(where: str, start: Any, world: Any, raw: dict[str, Any]) -> Iterator[str]:
+    """A run starts from one that started from a connector, by a method that merges into the weights."""
+    if start is None:
+        return
+    first = {name: told for name, told in entries(world, "mixtures") if lookup(told, "start") is None}
+    merged = {name: told for name, told in entries(raw, "arms") if lookup(told, "method") in MERGE}
+    yield from _known(f"{where}.data", lookup(start, "data"), first)
+    yield from _known(f"{where}.arm", lookup(start, "arm"), merged)
+    if lookup(world, "tune", "encoder_layers"):
+        yield f"{where}: with encoder_layers, which train another encoder in every run; allowed: one of both"
 
 
 def _experiment_faults(where: str, name: str, experiment: Any, raw: dict[str, Any]) -> Iterator[str]:
@@ -85,6 +102,7 @@ def _experiment_faults(where: str, name: str, experiment: Any, raw: dict[str, An
     yield from _data_faults(where, experiment, world, raw)
     benchmark = lookup(experiment, "attention", "benchmark")
     yield from _known(f"{where}.attention.benchmark", benchmark, lookup(world, "benchmarks"))
+    yield from _known(f"{where}.benchmarks", lookup(experiment, "benchmarks"), lookup(world, "benchmarks"))
     yield from _known(f"{where}.analyses", lookup(experiment, "analyses"), lookup(world, "analyses") or {})
     for field in ("arms", "seeds", "analyses"):
         yield from _once(f"{where}.{field}", lookup(experiment, field))

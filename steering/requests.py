@@ -80,8 +80,9 @@ class Requests:
         if rule in TRAINING:
             alike = [other for other in alike if not self.alone(world, other)]
         for name in [arm] if arm and rule in TRAINING and self.alone(world, arm) else alike:
-            recipe = Recipe.model_validate(self.plan.recipe(world, name), strict=True)
-            yield Scene.of(self.plan.params, self.plan.world(world), self.plan.params.arms[name], recipe)
+            for data in self.plan.mixtures_of(world):
+                recipe = Recipe.model_validate(self.plan.recipe(world, name, data), strict=True)
+                yield Scene.of(self.plan.params, self.plan.world(world), self.plan.params.arms[name], recipe)
 
     def _pretraining(self, world: str) -> Scene:
         chosen = self.plan.world(world)

@@ -39,9 +39,8 @@ class Slices:
     def runs(self, experiment: str) -> list[Run]:
         """The runs an experiment needs; none where its world has no data yet."""
         wanted = self.experiment(experiment)
-        if wanted.data is None:
-            return []
-        return [Run(wanted.world, wanted.data, arm, seed) for arm in wanted.arms for seed in wanted.seeds]
+        told = [(data, arm, seed) for data in wanted.mixtures for arm in wanted.arms for seed in wanted.seeds]
+        return [Run(wanted.world, *words) for words in told]
 
     def mixture_datasets(self, world: str, data: str) -> list[str]:
         """Data sets whose conversations or questions are in the mixture."""
@@ -49,12 +48,14 @@ class Slices:
         whole = {mixture.conversations} if mixture.conversations else set()
         return sorted(whole | {benchmarks[name].dataset for name in mixture.shares})
 
-    def recipe(self, world: str, arm: str) -> Slice:
-        """The tuning recipe with the learning rate of the arm's own method."""
-        recipe, method = self.world(world).tune, self.params.arms[arm].method
-        rate = recipe.method_learning_rates.get(method, recipe.method_learning_rate)
-        rest = {k: v for k, v in self._dump(recipe).items() if k != "method_learning_rates"}
-        return rest | {"method_learning_rate": rate}
+    def recipe(self, world: str, arm: str, data: str) -> Slice:
+        """The tuning recipe of *data* with the learning rate of the arm's own method."""
+        chosen, method = self.world(world), self.params.arms[arm].method
+        changes = chosen.mixtures[data].recipe if data in chosen.mixtures else None
+        told = {name: value for name, value in self._dump(changes).items() if value is not None} if changes else {}
+        recipe = self._dump(chosen.tune) | told
+        rate = recipe.get("method_learning_rates", {}).get(method, recipe["method_learning_rate"])
+        return {k: v for k, v in recipe.items() if k != "method_learning_rates"} | {"method_learning_rate": rate}
 
     def model(self, world: str) -> Slice:
         chosen = self.world(world)
@@ -86,13 +87,30 @@ class Slices:
         return bool(getattr(self.params.arms[arm], "vision_rank", 0) or chosen.tune.encoder_layers)
 
     def _run(self, world: str, data: str, arm: str, seed: int) -> Slice:
-        return {"world": world, "data": data, "arm": arm, "seed": seed, "settings": self._dump(self.params.arms[arm])}
+        words = {"world": world, "data": data, "arm": arm, "seed": seed}
+        return {**words, "settings": self._dump(self.params.arms[arm]), **self.started(world, data, seed)}
+
+    def start(self, world: str, data: str, seed: int) -> Run | None:
+        """The tuned run that a run on *data* starts from; None where that is a pretrained connector."""
+        told = self.world(world).mixtures[data].start
+        return Run(world, told.data, told.arm, seed) if told else None
+
+    def started(self, world: str, data: str, seed: int) -> Slice:
+        """What a run's jobs are told of the run it starts from."""
+        start = self.start(world, data, seed)
+        return {"start": {"data": start.data, "arm": start.arm, "seed": seed}} if start else {}
+
+    def asked(self, world: str, data: str) -> dict[str, Benchmark]:
+        """The benchmarks that runs on *data* are asked, in the order of params.yaml."""
+        chosen = self.world(world)
+        names = chosen.mixtures[data].asks if data in chosen.mixtures else None
+        return {name: told for name, told in chosen.benchmarks.items() if names is None or name in names}
 
     def _benchmark(self, benchmark: Benchmark) -> Slice:
         return {key: value for key, value in self._dump(benchmark).items() if key not in ("ask", "title")}
 
-    def _benchmarks(self, world: str) -> Slice:
-        return {"benchmarks": {name: self._benchmark(b) for name, b in self.world(world).benchmarks.items()}}
+    def _benchmarks(self, world: str, data: str) -> Slice:
+        return {"benchmarks": {name: self._benchmark(told) for name, told in self.asked(world, data).items()}}
 
     @staticmethod
     def _dump(part: Any) -> Slice:

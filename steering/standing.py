@@ -45,7 +45,7 @@ class Standing:
 
     def run(self, run: Run) -> dict[str, State]:
         """The state of each job of a run."""
-        return {rule: self.of(rule, **words_of(run)) for rule in self.graph.run_rules(run.world)}
+        return {rule: self.of(rule, **words_of(run)) for rule in self.graph.run_rules(run.world, run.data)}
 
     def jobs(self, experiment: str) -> dict[str, dict[State, int]]:
         """Rule -> how many of its jobs are done, missing and stale, of all that the experiment rests on."""

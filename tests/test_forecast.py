@@ -156,7 +156,7 @@ def test_a_resumed_run_and_a_broken_manifest_tell_no_hours(forecast):
 
 
 def test_a_run_of_other_settings_scales_but_does_not_measure(forecast):
-    recipe = forecast.plan.recipe("small", "none") | {"steps": 50}
+    recipe = forecast.plan.recipe("small", "none", "mix") | {"steps": 50}
     content = forecast.plan.tune("small", "mix", "none", 0) | {"recipe": recipe}
     trained(forecast, "none", seconds=36_000, threads=1, slice=content)
     none = arms(forecast, "table")["none"]

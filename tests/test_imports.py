@@ -90,7 +90,7 @@ ROOMS = {
     "train": {"data", "model", "methods", "tracking", "assemble"},
     "analyse": {"evaluate", "data", "model", "methods"},
     "evaluate": {"analyse", "data", "model", "methods", "assemble"},
-    "assemble": {"data", "model", "job"},
+    "assemble": {"data", "model", "methods", "job"},
     "job": set(),
     "sizing": {"model"},
     "cost": {"sizing"},

@@ -310,7 +310,7 @@ def test_a_judge_changes_the_scores_alone_and_how_it_is_asked_not_even_these(pla
 
 
 def test_without_a_judge_nothing_is_judged(planned):
-    assert planned(GRADED).judged("small") == []
+    assert planned(GRADED).judged("small", "mix") == []
     assert "judged" not in planned(GRADED).score(*RUN)
     assert planned(judged()).score(*RUN)["judged"] == ["shapes"]
 

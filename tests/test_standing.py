@@ -241,11 +241,11 @@ JUDGED = GRADED.replace("worlds:\n", f"{JUDGE}worlds:\n", 1).replace(
 
 def test_a_judge_stands_between_predictions_and_scores(project):
     graph, run = Graph(project.plan(JUDGED)), {"world": "small", "data": "mix", "arm": "low", "seed": 0}
-    assert graph.run_rules("small") == ["tune", "predict", "judge", "score", "attention"]
+    assert graph.run_rules("small", "mix") == ["tune", "predict", "judge", "score", "attention"]
     assert list(graph.above("judge", run)) == [("predict", run)]
     assert ("judge", run) in list(graph.above("score", run))
     assert Counter(rule for rule, _ in graph.jobs("table")) == TABLE_JOBS | {"judge": 3}
-    assert "judge" not in Graph(project.plan(GRADED)).run_rules("small")
+    assert "judge" not in Graph(project.plan(GRADED)).run_rules("small", "mix")
 
 
 def test_a_new_judge_leaves_the_scores_stale_and_the_runs_done(project):

@@ -166,7 +166,11 @@ def _charts(
 
 
 def _curves(report: ReportInput) -> pd.DataFrame:
-    owner = {manifest["run"]: (manifest["arm"], manifest["seed"]) for manifest in report.manifests}
+    several = len({manifest.get("data") for manifest in report.manifests}) > 1
+    owner = {
+        told["run"]: (told["arm"], f"{told['data']}, {told['seed']}" if several else told["seed"])
+        for told in report.manifests
+    }
     rows = [
         {"arm": owner[run][0], "seed": owner[run][1], "step": line["step"], "loss": line["loss"]}
         for run, lines in report.metrics.items()

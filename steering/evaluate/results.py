@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,16 @@ class RunResults:
     predictions: Mapping[str, Sequence[Record]]
     adapter: Path
 
+    def labelled(self, labels: Mapping[tuple[str, str], str]) -> RunResults:
+        """The same with benchmarks by the names that *labels* gives them, by the run's data and the benchmark."""
+        names = {name: label for (data, name), label in labels.items() if data == self.manifest.get("data")}
+
+        def renamed(entries: Sequence[Record]) -> list[Record]:
+            return [{**e, "benchmark": names[e["benchmark"]]} for e in entries if e["benchmark"] in names]
+
+        told = {names[name]: own for name, own in self.predictions.items() if name in names}
+        return replace(self, scores=renamed(self.scores), unscored=renamed(self.unscored), predictions=told)
+
 
 def run_name(run: Mapping[str, Any]) -> str:
     world, data, arm, seed = _names(run)
@@ -59,7 +69,7 @@ def _read(run: Mapping[str, Any], split: str) -> RunResults:
         metrics=read_metrics(trained / "metrics.jsonl"),
         scores=[score for score in scores if "unscored" not in score],
         unscored=[score for score in scores if "unscored" in score],
-        attention=read_json(outcome / "attention.json"),
+        attention=read_json(outcome / "attention.json") if (outcome / "attention.json").exists() else {},
         analyses={name: outcome / name for name in OF_A_RUN if (outcome / name / "manifest.json").exists()},
         predictions={name: own for (name, of), own in answers_of(outcome).items() if of == split},
         adapter=trained / "adapter",

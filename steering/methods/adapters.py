@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from steering.errors import CheckpointError, SteeringError, nearest
-from steering.methods.full import is_whole, mark_whole, train_whole, whole_tensors
+from steering.methods.full import is_whole, mark_whole, train_whole, unmark_whole, whole_tensors
 from steering.methods.layers import text_config
 from steering.methods.peft_registry import seeded_peft_model
 from steering.methods.placing import place
@@ -69,6 +69,19 @@ def load_adapter(model: nn.Module, folder: Path, *, base_hash: str, trainable: b
         return load(part, folder, trainable=trainable)
 
     return place(model, method, put) if isinstance(model, ComposedModel) else put(model)
+
+
+def merged_adapter(language_model: nn.Module, folder: Path, *, base_hash: str) -> nn.Module:
+    """*language_model*, frozen, with the adapter of *folder* merged into its weights, so that another may be put on it.
+
+    Raises CheckpointError as `load_adapter` does, and SteeringError for a method that does not merge.
+    """
+    adapted = load_adapter(language_model, folder, base_hash=base_hash)
+    if isinstance(adapted, PeftModel):
+        adapted = adapted.merge_and_unload()
+    if is_whole(adapted):
+        unmark_whole(adapted)
+    return adapted.requires_grad_(False).eval()
 
 
 def _load_whole(language_model: nn.Module, folder: Path, *, trainable: bool) -> nn.Module:

@@ -35,6 +35,11 @@ def mark_whole(language_model: Any) -> None:
     language_model.whole_dtype = getattr(language_model, STORED, held)
 
 
+def unmark_whole(language_model: Any) -> None:
+    """Forgets that the weights were trained as a whole: they are a base for what comes."""
+    language_model.whole_dtype = None
+
+
 def is_whole(language_model: Any) -> bool:
     """Whether the weights of *language_model* are trained, or loaded, as a whole."""
     return isinstance(getattr(language_model, "whole_dtype", None), torch.dtype)

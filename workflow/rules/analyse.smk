@@ -7,6 +7,7 @@ rule attention:
         lambda w: base_of(w.world),
         asked_of,
         encoder_of,
+        start_of,
         layout.run("{world}", "{data}", "{arm}", "{seed}") / "manifest.json",
     output:
         OUTCOME / "attention.json",

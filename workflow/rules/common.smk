@@ -74,8 +74,16 @@ def encoder_of(wildcards):
     return [layout.vision_encoder(name) / "manifest.json"] if PLAN.live(wildcards.world, wildcards.arm) else []
 
 
+def start_of(wildcards):
+    """The tuned run that a run starts from; nothing where that is a connector."""
+    start = PLAN.start(wildcards.world, wildcards.data, int(wildcards.seed))
+    return [layout.run(*run_of(start)) / "manifest.json"] if start else []
+
+
 def connector_of(wildcards):
-    """The connector that a run starts from."""
+    """The connector that a run starts from; nothing where that is a tuned run."""
+    if start_of(wildcards):
+        return []
     seed = PLAN.pretrain_seed(wildcards.world, int(wildcards.seed))
     return layout.connector(wildcards.world, seed) / "manifest.json"
 
@@ -83,7 +91,7 @@ def connector_of(wildcards):
 def verdicts_of(wildcards):
     """What the judge of a run's world said; nothing where no answers of it are judged."""
     run = (wildcards.world, wildcards.data, wildcards.arm, wildcards.seed)
-    return [layout.outcome(*run) / "verdicts.json"] if PLAN.judged(wildcards.world) else []
+    return [layout.outcome(*run) / "verdicts.json"] if PLAN.judged(wildcards.world, wildcards.data) else []
 
 
 def answered_by(wildcards):
@@ -91,6 +99,7 @@ def answered_by(wildcards):
     yield base_of(wildcards.world)
     yield from asked_of(wildcards)
     yield from encoder_of(wildcards)
+    yield from start_of(wildcards)
     yield layout.run(wildcards.world, wildcards.data, wildcards.arm, wildcards.seed) / "manifest.json"
 
 
@@ -104,6 +113,7 @@ def overhead_of(wildcards):
     for run in PLAN.overhead_runs(wildcards.experiment):
         yield layout.run(*run_of(run)) / "manifest.json"
         yield layout.outcome(*run_of(run)) / "predictions" / "predictions.jsonl"
+        yield from start_of(run)
 
 
 def analyses_of(wildcards):

@@ -7,12 +7,17 @@ rule phase_data:
     input:
         base_of(DEFAULT.world),
         data_of(DEFAULT.world, PLAN.datasets_of(DEFAULT.world)),
-        layout.mixture(DEFAULT.world, DEFAULT.data),
+        [layout.mixture(DEFAULT.world, data) for data in DEFAULT.mixtures],
 
 
 rule phase_pretrain:
     input:
-        sorted({connector_of(run) for run in PLAN.runs(PARAMS.default)}),
+        sorted(
+            {
+                layout.connector(DEFAULT.world, PLAN.pretrain_seed(DEFAULT.world, seed)) / "manifest.json"
+                for seed in DEFAULT.seeds
+            }
+        ),
 
 
 rule phase_tune:

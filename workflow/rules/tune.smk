@@ -9,6 +9,7 @@ rule tune:
         lambda w: data_of(w.world, PLAN.mixture_datasets(w.world, w.data)),
         encoder_of,
         connector_of,
+        start_of,
         layout.mixture("{world}", "{data}"),
     output:
         RUN / "manifest.json",
