@@ -96,7 +96,8 @@ def shown(told: Told) -> list[Column]:
 def experiment_lines(told: Told) -> Iterator[str]:
     arms = told["arms"]
     columns = shown(told)
-    data = f"data {listed(told['data'])}" if told["data"] else "no data yet: sized, not run"
+    names = [told["data"]] if isinstance(told["data"], str) else told["data"] or []
+    data = f"data {', '.join(names)}" if names else "no data yet: sized, not run"
     yield from (f"{told['experiment']}: {told['title']}", f"  world {told['world']}, {data}, seeds {told['seeds']}", "")
     yield from aligned([name for name, _ in columns], [[cell(arm) for _, cell in columns] for arm in arms], left=2)
     yield ""

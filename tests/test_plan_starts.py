@@ -1,4 +1,4 @@
-"""Runs that start from tuned runs, on several data, asked and shown some benchmarks: what they are told, what they need."""
+"""Runs that start from tuned runs, on several data, asked and shown some benchmarks: what their jobs are told."""
 
 from __future__ import annotations
 
