@@ -1,6 +1,7 @@
 # `make` prints what there is.
 
 PYTHON ?= python3
+BUDGET ?= full
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -8,7 +9,7 @@ FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip c
 SNAKEMAKE := $(BIN)/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke ablate plan status resume slurm-demo slurm-test test check format lock ui record restore verify clean
+.PHONY: help setup run smoke paper-embedded ablate plan status resume slurm-demo slurm-test test check format lock ui record restore verify clean
 
 help: ## print these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -27,6 +28,10 @@ run: setup ## data, training, evaluation and report of the default experiment
 
 smoke: setup ## the same pipeline with the same weights at a tiny budget
 	$(SNAKEMAKE) smoke
+
+paper-embedded: setup ## every table and figure of the papers in the embedded world: a night, or BUDGET=small: an hour
+	@case "$(BUDGET)" in full|small) ;; *) echo "BUDGET=$(BUDGET); allowed: full, small" >&2; exit 2;; esac
+	$(SNAKEMAKE) all_$(if $(filter small,$(BUDGET)),small,embedded)
 
 ablate: setup ## MoReS by rank, tokens and layers, three seeds: Tables 6, 8 and 9 in the embedded world
 	$(SNAKEMAKE) embedded_table6 embedded_table8 embedded_table9 embedded_tokens embedded_mrt

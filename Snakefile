@@ -1,5 +1,5 @@
 # Visual instruction tuning by representation steering: `snakemake` builds the default experiment of params.yaml,
-# `snakemake NAME` any other by its name.
+# `snakemake NAME` any other by its name, `snakemake all_WORLD` all of a world.
 
 from snakemake.utils import min_version
 
@@ -40,6 +40,17 @@ for name in PLAN.runnable():
             name
         input:
             experiment_files(name),
+        localrule: True
+
+
+# `snakemake all_WORLD`: every experiment of a world.
+for world in PARAMS.worlds:
+
+    rule:
+        name:
+            f"all_{world}"
+        input:
+            [experiment_files(name) for name in PLAN.runnable() if PARAMS.experiments[name].world == world],
         localrule: True
 
 

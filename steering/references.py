@@ -94,6 +94,7 @@ def _start_faults(where: str, start: Any, world: Any, raw: dict[str, Any]) -> It
 def _experiment_faults(where: str, name: str, experiment: Any, raw: dict[str, Any]) -> Iterator[str]:
     yield from _free(where, name, RULES, "a rule")
     yield from _free(where, name, [RUNS_FOLDER], "the folder of all runs")
+    yield from _free(where, name, [f"all_{world}" for world, _ in entries(raw, "worlds")], "all experiments of a world")
     arms, control = lookup(experiment, "arms"), lookup(experiment, "control")
     world = lookup(raw, "worlds", lookup(experiment, "world"))
     yield from _known(f"{where}.world", lookup(experiment, "world"), raw.get("worlds"))
