@@ -173,9 +173,16 @@ class Plan(Measured):
             "benchmarks": {name: self._dump(b) for name, b in world.benchmarks.items()},
             "arms": {arm: self._dump(self.params.arms[arm]) for arm in wanted.arms},
             "model": self.model(wanted.world),
+            "depths": self._depths(world),
             "sources": sources,
             "runs": [run.__dict__ for run in self.runs(experiment)],
         }
+
+    def _depths(self, world: World) -> dict[str, int]:
+        """How many layers there are to choose among, by the setting of an arm that chooses."""
+        language = self.params.language_models[world.language_model].shape
+        vision = self.params.vision_encoders[world.vision_encoder].shape
+        return {"layers": language.layers, "vision_layers": len(vision.layers[1:-1])}
 
     def track(self, experiment: str) -> Slice:
         return self.report(experiment)
