@@ -16,11 +16,12 @@ from steering.analyse.sections import landscape
 
 RISES = {"none": 0.05, "mores_b": 0.05, "lora": 0.6}
 AXIS = [-1.0, -0.5, 0.0, 0.5, 1.0]
+LOSS = sum(6.0 + 0.3 * number for number in range(12)) / 36
 NAMES = [str(number) for number in range(12)]
 
 
 def record(arm: str, seed: int) -> dict[str, Any]:
-    trained = [2.0 + 0.1 * number for number in range(12)]
+    trained = [6.0 + 0.3 * number for number in range(12)]
     rise = RISES[arm]
     rays = [[[loss * (1 + rise * (1 + 0.1 * ray)) for loss in trained], trained] for ray in range(5)]
     return {
@@ -29,7 +30,7 @@ def record(arm: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "axis": AXIS,
         "radius": 0.5,
-        "loss": [[2.5 + 4 * rise * (a * a + b * b) for a in AXIS] for b in AXIS],
+        "loss": [[LOSS + 4 * rise * (a * a + b * b) for a in AXIS] for b in AXIS],
         "cosine": -0.004,
         "sums": {"trained": trained, "rays": rays},
         "conversations": {"n": 12, "ids": NAMES, "groups": NAMES, "tokens": [3] * 12},
@@ -67,9 +68,7 @@ def test_arms_are_compared_with_the_control(measured: Callable) -> None:
     assert same["verdict"] == "no difference shown"
     assert sharp["verdict"] == "sharper"
     assert sharp["rise"] == pytest.approx(100 * 0.6 * 1.2 / 2)
-    assert sharp["worst"] == pytest.approx(
-        100 * ((2.5 + 4 * 0.6 * 0.25) / (sum(2 + 0.1 * n for n in range(12)) / 36) - 1)
-    )
+    assert sharp["worst"] == pytest.approx(100 * 4 * 0.6 * 0.25 / LOSS)
     assert "| lora |" in found.text
 
 

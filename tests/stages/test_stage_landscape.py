@@ -1,4 +1,4 @@
-"""The landscape stage moves what a run trained, over the same conversations in every arm, and goes on where it ended."""
+"""The landscape stage moves what a run trained, over the same conversations in every arm, and goes on."""
 
 from __future__ import annotations
 

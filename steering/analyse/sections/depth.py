@@ -70,13 +70,13 @@ def _series(settings: Mapping[str, Mapping[str, Any]], setting: str, count: int)
 
 def _points(found: list[Series], means: pd.DataFrame) -> pd.DataFrame:
     """A row for each arm of each series that has a mean score over all benchmarks, by rising depth."""
-    told = means.set_index("arm")
+    told = {row["arm"]: row for row in means.to_dict("records")}
     columns = ["trainable_llm", "value", "low", "high"]
     rows = [
-        {"series": one.name, "arm": arm, "layers": edited, **told.loc[arm, columns].to_dict()}
+        {"series": one.name, "arm": arm, "layers": edited, **{name: told[arm][name] for name in columns}}
         for one in found
         for arm, edited in sorted(one.arms.items(), key=lambda pair: pair[1])
-        if arm in told.index
+        if arm in told
     ]
     return pd.DataFrame(rows, columns=["series", "arm", "layers", *columns])
 
