@@ -61,12 +61,11 @@ def direction(weights: Weights, draw: str) -> Weights:
 
 def cosine(first: Weights, second: Weights) -> float:
     """Between two directions; 0 is at right angles."""
-    dots = [sum(float((a[name].double() * b[name]).sum()) for name in a) for a, b in _pairs(first, second)]
-    return dots[0] / (dots[1] * dots[2]) ** 0.5
+    return _dot(first, second) / (_dot(first, first) * _dot(second, second)) ** 0.5
 
 
-def _pairs(first: Weights, second: Weights) -> list[tuple[Weights, Weights]]:
-    return [(first, second), (first, first), (second, second)]
+def _dot(first: Weights, second: Weights) -> float:
+    return sum(float((weight.double() * second[name]).sum()) for name, weight in first.items())
 
 
 class Walk:

@@ -78,7 +78,7 @@ def test_all_planes_share_one_logarithmic_scale(measured: Callable) -> None:
     assert spec["facet"]["sort"] == list(RISES)
     (colour,) = [layer["encoding"]["color"] for layer in spec["spec"]["layer"] if "color" in layer["encoding"]]
     assert colour["scale"]["type"] == "log"
-    assert "resolve" not in spec
+    assert spec["resolve"] == {"axis": {"x": "independent"}}
     (rows,) = spec["datasets"].values()
     assert len(rows) == 3 * 25
 

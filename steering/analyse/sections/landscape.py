@@ -111,17 +111,20 @@ def heat(frame: pd.DataFrame, arms: Sequence[str]) -> alt.FacetChart:
     axis = {"grid": False, "tickCount": 3}
     x = alt.X("a_0:Q", title=None, axis=alt.Axis(**axis), scale=alt.Scale(nice=False, zero=False))
     y = alt.Y("b_0:Q", title=None, axis=alt.Axis(**axis), scale=alt.Scale(nice=False, zero=False))
-    legend = alt.Legend(orient="top", title="loss, nats (log)", direction="horizontal", format=".2~g", tickCount=4)
-    colour = alt.Color("loss:Q", scale=alt.Scale(type="log", scheme="viridis", nice=False), legend=legend)
+    look = {"orient": "top", "direction": "horizontal", "titleColor": figures.GREY, "titleFontWeight": "normal"}
+    legend = alt.Legend(title="loss, nats (log)", format=".2~g", tickCount=4, **look)
+    scale = alt.Scale(type="log", scheme="viridis", nice=False)
+    colour, seam = alt.Color("loss:Q", scale=scale, legend=legend), alt.Stroke("loss:Q", scale=scale, legend=None)
     tip = [alt.Tooltip("arm"), *(alt.Tooltip(name, format="+.2f") for name in "ab"), alt.Tooltip("loss", format=".3f")]
     base = alt.Chart()
-    cells = base.mark_rect(strokeWidth=0).encode(x=x, x2="a_1:Q", y=y, y2="b_1:Q", color=colour, tooltip=tip)
+    cells = base.mark_rect(strokeWidth=0.7).encode(x=x, x2="a_1:Q", y=y, y2="b_1:Q", color=colour, stroke=seam)
+    cells = cells.encode(tooltip=tip)
     centre = base.transform_filter("datum.a == 0 && datum.b == 0").mark_point(color="white", size=50, strokeWidth=2)
     centre = centre.encode(x=alt.X("a:Q", title=None), y=alt.Y("b:Q", title=None))
     header = alt.Header(title=None, labelColor=figures.GREY, labelFontSize=12, labelFontWeight="bold", labelPadding=4)
     cell = alt.layer(cells, centre, data=frame).properties(width=SIZE, height=SIZE)
     facet = cell.facet(alt.Facet("arm:N", sort=list(arms), header=header), columns=COLUMNS, spacing=SPACING)
-    return facet.properties(background="transparent").configure_view(stroke=None)
+    return facet.resolve_axis(x="independent").properties(background="transparent").configure_view(stroke=None)
 
 
 def _text(rows: Sequence[Mapping[str, Any]], control: str) -> str:
