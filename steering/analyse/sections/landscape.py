@@ -111,8 +111,14 @@ def heat(frame: pd.DataFrame, arms: Sequence[str]) -> alt.FacetChart:
     axis = {"grid": False, "tickCount": 3}
     x = alt.X("a_0:Q", title=None, axis=alt.Axis(**axis), scale=alt.Scale(nice=False, zero=False))
     y = alt.Y("b_0:Q", title=None, axis=alt.Axis(**axis), scale=alt.Scale(nice=False, zero=False))
-    look = {"orient": "top", "direction": "horizontal", "titleColor": figures.GREY, "titleFontWeight": "normal"}
-    legend = alt.Legend(title="loss, nats (log)", format=".2~g", tickCount=4, **look)
+    look: dict[str, Any] = {
+        "orient": "top",
+        "direction": "horizontal",
+        "titleColor": figures.GREY,
+        "titleFontWeight": "normal",
+    }
+    look |= {"type": "gradient", "gradientLength": 160, "tickCount": 4, "format": ".2~g"}
+    legend = alt.Legend(title="loss, nats (log)", **look)
     scale = alt.Scale(type="log", scheme="viridis", nice=False)
     colour, seam = alt.Color("loss:Q", scale=scale, legend=legend), alt.Stroke("loss:Q", scale=scale, legend=None)
     tip = [alt.Tooltip("arm"), *(alt.Tooltip(name, format="+.2f") for name in "ab"), alt.Tooltip("loss", format=".3f")]
