@@ -111,20 +111,12 @@ def heat(frame: pd.DataFrame, arms: Sequence[str]) -> alt.FacetChart:
     axis = {"grid": False, "tickCount": 3}
     x = alt.X("a_0:Q", title=None, axis=alt.Axis(**axis), scale=alt.Scale(nice=False, zero=False))
     y = alt.Y("b_0:Q", title=None, axis=alt.Axis(**axis), scale=alt.Scale(nice=False, zero=False))
-    look: dict[str, Any] = {
-        "orient": "top",
-        "direction": "horizontal",
-        "titleColor": figures.GREY,
-        "titleFontWeight": "normal",
-    }
-    look |= {"type": "gradient", "gradientLength": 160, "tickCount": 4, "format": ".2~g"}
-    legend = alt.Legend(title="loss, nats (log)", **look)
-    scale = alt.Scale(type="log", scheme="viridis", nice=False)
-    colour, seam = alt.Color("loss:Q", scale=scale, legend=legend), alt.Stroke("loss:Q", scale=scale, legend=None)
+    words = {"title": "loss, nats (log)", "titleColor": figures.GREY, "titleFontWeight": "normal", "format": ".2~g"}
+    legend = alt.Legend(orient="top", direction="horizontal", gradientLength=160, tickCount=4, **words)
+    colour = alt.Color("loss:Q", scale=alt.Scale(type="log", scheme="viridis", nice=False), legend=legend)
     tip = [alt.Tooltip("arm"), *(alt.Tooltip(name, format="+.2f") for name in "ab"), alt.Tooltip("loss", format=".3f")]
     base = alt.Chart()
-    cells = base.mark_rect(strokeWidth=0.7).encode(x=x, x2="a_1:Q", y=y, y2="b_1:Q", color=colour, stroke=seam)
-    cells = cells.encode(tooltip=tip)
+    cells = base.mark_rect(strokeWidth=0).encode(x=x, x2="a_1:Q", y=y, y2="b_1:Q", color=colour, tooltip=tip)
     centre = base.transform_filter("datum.a == 0 && datum.b == 0").mark_point(color="white", size=50, strokeWidth=2)
     centre = centre.encode(x=alt.X("a:Q", title=None), y=alt.Y("b:Q", title=None))
     header = alt.Header(title=None, labelColor=figures.GREY, labelFontSize=12, labelFontWeight="bold", labelPadding=4)
