@@ -61,6 +61,7 @@ def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
         control=experiment["control"],
         analyses={result.name: result.analyses for result in results},
         overhead=overhead(content["name"]),
+        depths=content["depths"],
         notes=[*missing_notes(content["runs"], results), *counting_notes(content["arms"])],
     )
 

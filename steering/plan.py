@@ -183,6 +183,7 @@ class Plan(Measured):
             "benchmarks": {name: self._dump(b) for name, b in self._shown(wanted).items()},
             "arms": {arm: self._dump(self.params.arms[arm]) for arm in wanted.arms},
             "model": self.model(wanted.world),
+            "depths": self._depths(world),
             "sources": sources,
             "runs": [run.__dict__ for run in self.runs(experiment)],
             **({"asked": self._asked_by_data(wanted)} if len(wanted.mixtures) > 1 else {}),
@@ -197,6 +198,12 @@ class Plan(Measured):
     def _asked_by_data(self, wanted: Experiment) -> dict[str, list[str]]:
         shown = self._shown(wanted)
         return {data: [name for name in self.asked(wanted.world, data) if name in shown] for data in wanted.mixtures}
+
+    def _depths(self, world: World) -> dict[str, int]:
+        """How many layers there are to choose among, by the setting of an arm that chooses."""
+        language = self.params.language_models[world.language_model].shape
+        vision = self.params.vision_encoders[world.vision_encoder].shape
+        return {"layers": language.layers, "vision_layers": len(vision.layers[1:-1])}
 
     def track(self, experiment: str) -> Slice:
         return self.report(experiment)

@@ -76,7 +76,7 @@ def _layers(settings: Any, language: LanguageShape) -> int:
 
 def _mrt_tensors(settings: Any, language: LanguageShape, vision: VisionShape) -> int:
     ends = bool(settings.prefix_rank) + bool(settings.suffix_rank)
-    inside = len(vision.layers[1:-1]) if settings.vision_rank else 0
+    inside = len(settings.edited_widths(vision))
     return 3 * (inside + bool(settings.connector_rank) + ends * _layers(settings, language))
 
 

@@ -15,9 +15,11 @@ from steering.arms import (
     LanguageShape,
     LoraSettings,
     MoresSettings,
+    MrtSettings,
     NoneSettings,
     Schedule,
     VisionShape,
+    depth,
     steered_layers,
 )
 from steering.errors import ParamsError
@@ -109,12 +111,57 @@ def test_shallow_and_deep_part_the_model(count: int) -> None:
         ([30, -1, 2], "layers: -1, 30 outside the model; allowed 0..29"),
         ([1, 1], "layers: 1 more than once; allowed once each"),
         ("shalow", "layers: shalow is unknown; allowed all, every_2nd, every_3rd, every_4th, shallow, middle, deep"),
+        ("first_31", "layers: first_31 of 30 layers; allowed first_1..first_30"),
+        ("first_0", "layers: first_0 of 30 layers; allowed first_1..first_30"),
     ],
 )
 def test_a_bad_schedule_is_refused(layers: list[int] | str, said: str) -> None:
     with pytest.raises(ParamsError) as error:
         steered_layers(layers, 30)  # type: ignore[arg-type]
     assert error.value.faults[0].startswith(said)
+
+
+@given(st.integers(1, 30))
+def test_the_first_layers_cost_as_much_each(k: int) -> None:
+    arm = TypeAdapter(Arm).validate_python({"method": "mores", "layers": f"first_{k}"}, strict=True)
+    assert steered_layers(arm.layers, 30) == tuple(range(k))  # type: ignore[union-attr]
+    assert arm.trainable(SMALL, VISION) == k * (2 * 576 + 1)
+    assert arm.dead(SMALL, VISION) == (2 * 576 + 1 if k == 30 else 0)
+
+
+@given(st.integers(1, 5), st.integers(1, 30))
+def test_mrt_by_depth_has_the_sum_of_its_layers(seen: int, steered: int) -> None:
+    vision = VisionShape(tokens=16, width=80, layers=(16, 24, 24, 40, 64, 80, 96))
+    arm = MrtSettings(vision_layers=f"first_{seen}", layers=f"first_{steered}")
+    assert arm.sites(SMALL, vision) == {
+        "vision": sum(6 * (2 * width + 1) for width in (24, 24, 40, 64, 80)[:seen]),
+        "connector": 6 * (2 * 576 + 1),
+        "prefix": steered * 4 * (2 * 576 + 1),
+        "suffix": steered * 4 * (2 * 576 + 1),
+    }
+
+
+def test_the_layers_of_an_encoder_are_counted_between_its_first_and_last() -> None:
+    vision = VisionShape(tokens=16, width=80, layers=(16, 24, 40, 80))
+    assert MrtSettings(vision_layers=[1]).edited_widths(vision) == [40]
+    assert MrtSettings(vision_layers=[2]).faults(SMALL, vision) == ["vision_layers: 2 outside the model; allowed 0..1"]
+    assert MrtSettings(vision_layers="first_3").faults(SMALL, vision) == [
+        "vision_layers: first_3 of 2 layers; allowed first_1..first_2"
+    ]
+    assert MrtSettings(vision_rank=0, vision_layers=[2]).faults(SMALL, vision) == []
+
+
+def test_an_arm_that_edits_all_of_its_encoder_has_the_slice_it_always_had() -> None:
+    assert "vision_layers" not in MrtSettings().model_dump(mode="json")
+    assert MrtSettings(vision_layers="first_2").model_dump(mode="json")["vision_layers"] == "first_2"
+
+
+@pytest.mark.parametrize(
+    ("layers", "told"),
+    [("all", 30), ("first_4", 4), ("shallow", 15), ([1, 0], 2), ([1], None), ("deep", None), ("first_31", None)],
+)
+def test_a_depth_is_of_layers_from_the_first_without_a_gap(layers: str | list[int], told: int | None) -> None:
+    assert depth(layers, 30) == told
 
 
 def test_a_schedule_that_selects_nothing_is_refused() -> None:

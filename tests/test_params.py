@@ -90,6 +90,20 @@ def test_a_misspelling_names_its_path_what_is_allowed_and_the_nearest(faults, ch
 
 
 @pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ("points: 8, radius: 0.5", "found points 8 a side; allowed: an odd number"),
+        ("points: 5, radius: 0.4", "found radius 0.4; allowed: from one step of the plane up to its span 1.0"),
+        ("points: 5, radius: 1.1", "found radius 1.1; allowed: from one step of the plane up to its span 1.0"),
+    ],
+)
+def test_a_landscape_has_its_trained_point_in_the_middle_and_its_radius_on_the_plane(faults, wanted, told):
+    settings = f"analyses: {{landscape: {{conversations: 4, span: 1.0, directions: 3, {wanted}}}}}"
+    found = faults(("    tune: {steps", f"    {settings}\n    tune: {{steps"))
+    assert [fault.startswith(f"worlds.small.analyses.landscape: {told}") for fault in found] == [True]
+
+
+@pytest.mark.parametrize(
     ("change", "told"),
     [
         (("rank: 1", "rank: 9"), "arms.edit.rank: 9 is above the hidden size; allowed 1..8"),
@@ -107,6 +121,7 @@ def test_a_misspelling_names_its_path_what_is_allowed_and_the_nearest(faults, ch
         (("rank: 1", "rank: 1, layers: [4]"), "arms.edit.layers: 4 outside the model; allowed 0..3"),
         (("rank: 1", "rank: 1, layers: []"), "arms.edit.layers: empty; allowed 0..3"),
         (("rank: 1", "rank: 1, layers: [1, 1]"), "arms.edit.layers: 1 more than once; allowed once each"),
+        (("rank: 1", "rank: 1, layers: first_5"), "arms.edit.layers: first_5 of 4 layers; allowed first_1..first_4"),
         (("steps: 5", "steps: 0"), "worlds.small.tune.steps: found 0; allowed: greater than or equal to 1"),
         (("learning_rate: 1e-3}", "learning_rate: .inf}"), "worlds.small.pretrain.warm_start.learning_rate: found inf"),
         (("seeds: [0]", "seeds: [0, 1, 0]"), "experiments.table.seeds: 0 is given twice; once is allowed"),

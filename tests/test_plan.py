@@ -185,6 +185,7 @@ def test_the_report_slice_lists_its_runs_arms_and_sources(planned):
     content = planned().report("table")
     assert content["runs"] == [{"world": "small", "data": "mix", "arm": arm, "seed": 0} for arm in content["arms"]]
     assert list(content["arms"]) == ["none", "edit", "low"]
+    assert content["depths"] == {"layers": 4, "vision_layers": 14}
     assert set(content["sources"]) == {"lm_wheel", "eye_wheel", "pictures_wheel", "flags_wheel", "facts_wheel"}
 
 

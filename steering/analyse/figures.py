@@ -159,14 +159,15 @@ def forest(differences: pd.DataFrame, arms: Sequence[str], control: str) -> alt.
     return _layer([_rule(pd.DataFrame({"difference": [0]}), x), whiskers, dots], height=_height(frame, shown))
 
 
-def specification(chart: alt.LayerChart | alt.Chart) -> dict[str, Any]:
+def specification(chart: Any) -> dict[str, Any]:
     """The Vega-Lite specification of *chart* for a web page: as wide as its place, in the colours of the page."""
     return dict(chart.to_dict())
 
 
-def save_png(chart: alt.LayerChart | alt.Chart, path: Path) -> None:
+def save_png(chart: Any, path: Path) -> None:
     """Write *chart* to *path* as a PNG on white, at twice the usual sharpness."""
-    spec = specification(chart) | {"background": "white", "width": PNG_WIDTH, "padding": 16}
+    spec = specification(chart) | {"background": "white", "padding": 16}
+    spec |= {} if "facet" in spec else {"width": PNG_WIDTH}
     spec["config"] = spec.get("config", {}) | PAPER
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=2))

@@ -44,6 +44,7 @@ class ReportInput:
     predictions: {run: {benchmark: prediction records}}; metrics: {run: lines of metrics.jsonl};
     picture: (benchmark, image name) -> PNG or JPEG bytes, or None.
     analyses: {run: {analysis: the folder of what it found}}; overhead: the file of that name.
+    depths: how many layers there are to choose among, by the setting that chooses (layers, vision_layers).
     """
 
     experiment: str
@@ -65,6 +66,7 @@ class ReportInput:
     notes: Sequence[str] = field(default_factory=tuple)
     analyses: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
     overhead: Mapping[str, Any] | None = None
+    depths: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from steering.arms.base import Settings
 from steering.arms.edits import PAPER_RATIO, LoreftSettings, MoresSettings, MrtSettings, TokenChoice
-from steering.arms.schedules import QUARTERS, STRIDES, Schedule, layer_faults, steered_layers
+from steering.arms.schedules import QUARTERS, STRIDES, Layers, Schedule, depth, layer_faults, steered_layers
 from steering.arms.shape import LanguageShape, VisionShape
 from steering.arms.weights import (
     AdapterSettings,
@@ -43,6 +43,7 @@ __all__ = [
     "FullSettings",
     "Ia3Settings",
     "LanguageShape",
+    "Layers",
     "LoraSettings",
     "LoreftSettings",
     "MoresSettings",
@@ -53,6 +54,7 @@ __all__ = [
     "Settings",
     "TokenChoice",
     "VisionShape",
+    "depth",
     "layer_faults",
     "steered_layers",
 ]

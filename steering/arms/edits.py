@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from steering.arms.base import Settings, rank_faults
-from steering.arms.schedules import Schedule, layer_faults, steered_layers
+from steering.arms.schedules import Layers, layer_faults, steered_layers
 from steering.arms.shape import LanguageShape, VisionShape
 
 PAPER_RATIO = 0.01
@@ -70,7 +70,7 @@ class MoresSettings(Settings):
     rank: int = Field(default=1, ge=1)
     token_ratio: float = Field(default=PAPER_RATIO, gt=0, le=1)
     tokens: TokenChoice | None = None
-    layers: Schedule | list[int] = "all"
+    layers: Layers = "all"
     placement: Literal["output", "input"] = "output"
     tied: bool = True
     identity_start: bool = False
@@ -103,8 +103,9 @@ class MrtSettings(Settings):
     """MRT: edits inside the vision encoder, behind the connector, and on the prompt's first and last text tokens.
 
     A rank of 0 switches a site off. Vision: the output of every encoder layer but the first and the last, all its
-    tokens. Connector: all visual tokens. Prefix: the first text tokens after the picture. Suffix: the last tokens
-    of the prompt, in training and evaluation alike.
+    tokens; vision_layers chooses among these, of which 0 is the encoder's second layer. Connector: all visual tokens.
+    Prefix: the first text tokens after the picture. Suffix: the last tokens of the prompt, in training and evaluation
+    alike.
     """
 
     method: Literal["mrt"] = "mrt"
@@ -114,7 +115,8 @@ class MrtSettings(Settings):
     suffix_rank: int = Field(default=4, ge=0)
     prefix_tokens: int = Field(default=6, ge=1)
     suffix_tokens: int = Field(default=6, ge=1)
-    layers: Schedule | list[int] = "all"
+    layers: Layers = "all"
+    vision_layers: Layers = Field("all", exclude_if=lambda layers: layers == "all")
     identity_start: bool = False
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
@@ -122,12 +124,19 @@ class MrtSettings(Settings):
         """One editor in each edited encoder layer, one behind the connector, two in each decoder layer."""
         layers = len(steered_layers(self.layers, language.layers))
         sizes = {
-            "vision": sum(editor_size(self.vision_rank, width) for width in vision.layers[1:-1]),
+            "vision": sum(editor_size(self.vision_rank, width) for width in self.edited_widths(vision)),
             "connector": editor_size(self.connector_rank, language.hidden),
             "prefix": layers * editor_size(self.prefix_rank, language.hidden),
             "suffix": layers * editor_size(self.suffix_rank, language.hidden),
         }
         return {site: size for site, size in sizes.items() if size}
+
+    def edited_widths(self, vision: VisionShape) -> list[int]:
+        """The width of each encoder layer that is edited."""
+        inner = vision.layers[1:-1]
+        if not inner or not self.vision_rank:
+            return []
+        return [inner[at] for at in steered_layers(self.vision_layers, len(inner), key="vision_layers")]
 
     def dead(self, language: LanguageShape, vision: VisionShape) -> int:
         """The last layer's prefix edit: nothing reads those positions any more."""
@@ -140,6 +149,8 @@ class MrtSettings(Settings):
         faults = [] if any(getattr(self, rank) for rank in ranks) else [f"{', '.join(ranks)}: all 0; allowed one above"]
         if self.vision_rank and not inside:
             faults.append("vision_rank: the encoder has no layer between its first and last; allowed 0")
+        elif self.vision_rank:
+            faults += layer_faults(self.vision_layers, len(inside), key="vision_layers")
         faults += rank_faults(self.vision_rank, min(inside, default=self.vision_rank), key=ranks[0], of="layer's width")
         faults += [fault for key in ranks[1:] for fault in rank_faults(getattr(self, key), language.hidden, key=key)]
         return faults + layer_faults(self.layers, language.layers)
@@ -155,7 +166,7 @@ class LoreftSettings(Settings):
     rank: int = Field(default=4, ge=1)
     first_tokens: int = Field(default=7, ge=0)
     last_tokens: int = Field(default=7, ge=1)
-    layers: Schedule | list[int] = "all"
+    layers: Layers = "all"
     shared: bool = True
     identity_start: bool = False
     dropout: float = Field(default=0.0, ge=0, lt=1)

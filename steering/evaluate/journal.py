@@ -18,6 +18,11 @@ Named = tuple[str, str, str]
 Item = TypeVar("Item")
 
 
+def answered(line: Mapping[str, Any]) -> Named:
+    """What a prediction record answers."""
+    return line["benchmark"], line["split"], line["id"]
+
+
 def append(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Write the lines of one batch; they are on disk when this returns."""
     text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
@@ -27,27 +32,32 @@ def append(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
         os.fsync(file.fileno())
 
 
-def resume(path: Path, batches: Sequence[Item], names: Callable[[Item], Sequence[Named]]) -> int:
+def resume(
+    path: Path,
+    batches: Sequence[Item],
+    names: Callable[[Item], Sequence[Any]],
+    *,
+    told: Callable[[Mapping[str, Any]], Any] = answered,
+) -> int:
     """How many of *batches* are in *path* as a whole, from the first on; whatever follows them is cut off.
 
-    names(batch) are those of its lines, in order.
+    names(batch) are those of its lines, in order, as told(line) gives them.
     """
     path.touch()
     lines = path.read_bytes().split(b"\n")[:-1]  # what no newline ends is torn
     done = kept = 0
     for batch in batches:
         wanted = list(names(batch))
-        if [_named(line) for line in lines[kept : kept + len(wanted)]] != wanted:
+        if [_named(line, told) for line in lines[kept : kept + len(wanted)]] != wanted:
             break
         done, kept = done + 1, kept + len(wanted)
     os.truncate(path, sum(len(line) + 1 for line in lines[:kept]))
     return done
 
 
-def _named(line: bytes) -> Named | None:
-    """What a line answers; None for what is no record."""
+def _named(line: bytes, told: Callable[[Mapping[str, Any]], Any]) -> Any:
+    """The name of a line; None for what is no record."""
     try:
-        told = json.loads(line)
-        return told["benchmark"], told["split"], told["id"]
+        return told(json.loads(line))
     except (ValueError, KeyError, TypeError):
         return None

@@ -13,8 +13,12 @@ from steering.model.composed import ComposedModel
 from steering.model.device import device
 
 
-def trained(content: Mapping[str, Any], run: Path) -> tuple[ComposedModel, assemble.Samples]:
-    """The model of the folder *run*, frozen, in evaluation mode, on the GPU if there is one; the samples it reads.
+def trained(
+    content: Mapping[str, Any], run: Path, *, trainable: bool = False
+) -> tuple[ComposedModel, assemble.Samples]:
+    """The model of the folder *run*, in evaluation mode, on the GPU if there is one; the samples it reads.
+
+    Frozen, unless *trainable*: then the method's own parameters are as they are while it is trained.
 
     Raises DataError and CheckpointError for files that are damaged or of another model, and CheckpointError where the
     run was trained with another conversation template.
@@ -25,7 +29,7 @@ def trained(content: Mapping[str, Any], run: Path) -> tuple[ComposedModel, assem
     connector = assemble.trained_connector(content, base, run)
     vision = assemble.vision(content, run) if assemble.live(content, run) else None
     model = ComposedModel(connector, base, vision)
-    load_adapter(model, run / "adapter", base_hash=assemble.base_hash(content))
+    load_adapter(model, run / "adapter", base_hash=assemble.base_hash(content), trainable=trainable)
     model.attend = chooser(model, content["settings"])
     model.to(device())
     return model.eval(), assemble.samples(content, content["template"], model)

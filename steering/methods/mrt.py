@@ -1,7 +1,8 @@
 """MRT: edits inside the vision encoder, behind the connector and on the prompt's ends, as a PEFT method.
 
     h' = h + R (W h + b - R^T h)
-        vision      output of every encoder layer but the first and the last, all tokens (class token included)
+        vision      output of every encoder layer but the first and the last, all tokens (class token included);
+                    vision_layers chooses among these
         connector   output of the connector, all visual tokens
         prefix      output of each scheduled decoder layer, the first text tokens behind the picture
         suffix      output of each scheduled decoder layer, the last tokens of the prompt
@@ -28,7 +29,7 @@ from peft import PeftModel
 from peft.utils.peft_types import PeftType
 from torch import nn
 
-from steering.arms import MrtSettings
+from steering.arms import MrtSettings, steered_layers
 from steering.errors import ParamsError
 from steering.methods.layers import decoder_sites, mark_board
 from steering.methods.peft_registry import add_peft_type, register_method, seeded_peft_model
@@ -43,7 +44,10 @@ COUNTS = ("prefix_tokens", "suffix_tokens")
 
 @dataclass
 class MRTConfig(EditConfig):
-    """A rank for each kind of site (0: none), how many prefix and suffix tokens, and the decoder layers."""
+    """A rank for each kind of site (0: none), how many prefix and suffix tokens, and the decoder layers.
+
+    vision_layers: a schedule, or numbers, of the encoder's layers between its first and its last.
+    """
 
     kind: ClassVar[PeftType] = add_peft_type("mrt")
 
@@ -53,6 +57,7 @@ class MRTConfig(EditConfig):
     suffix_rank: int = 4
     prefix_tokens: int = 6
     suffix_tokens: int = 6
+    vision_layers: Any = "all"
 
     def faults(self) -> list[str]:
         allowed = {f"{rank}: {{}}; allowed 0 or more": getattr(self, rank) >= 0 for rank in RANKS}
@@ -140,10 +145,11 @@ class MRTModel(EditTuner):
     def _before_language(self, config: MRTConfig, model: Any, eyes: Eyes) -> list[Site]:
         sites = []
         if config.vision_rank:
-            paths, inner = paths_in(model, eyes.blocks), slice(1, -1)
+            inner = list(zip(paths_in(model, eyes.blocks), eyes.widths, strict=True))[1:-1]
+            chosen = steered_layers(config.vision_layers, len(inner), key="vision_layers")
             sites += [
                 Site(path, "vision", width, config.vision_rank, channels_first=eyes.channels_first)
-                for path, width in zip(paths[inner], eyes.widths[inner], strict=True)
+                for path, width in (inner[number] for number in chosen)
             ]
         if config.connector_rank and eyes.connector is not None:
             (path,) = paths_in(model, [eyes.connector])

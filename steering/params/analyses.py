@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from steering.params.models import Name, Part
 
@@ -22,11 +22,24 @@ class Maps(Part):
 
 
 class Landscape(Part):
-    """The training loss on a plane through what was trained, `points` a side, `span` times its norm each way."""
+    """The training loss on a plane through what was trained, `points` a side, `span` times its norm each way.
 
-    conversations: int = Field(ge=1)
+    Sharpness is measured at `radius` times its norm along so many `directions`, both ways.
+    """
+
+    conversations: int = Field(ge=2)
     points: int = Field(ge=3)
     span: float = Field(gt=0)
+    radius: float = Field(gt=0)
+    directions: int = Field(ge=2)
+
+    @model_validator(mode="after")
+    def _placed(self) -> Landscape:
+        if not self.points % 2:
+            raise ValueError(f"points {self.points} a side; allowed: an odd number, the trained point in the middle")
+        if self.radius > self.span or self.radius < 2 * self.span / (self.points - 1):
+            raise ValueError(f"radius {self.radius}; allowed: from one step of the plane up to its span {self.span}")
+        return self
 
 
 class TokenControl(Part):

@@ -122,6 +122,21 @@ def test_the_scheduled_modules_are_edited(llava: Callable) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("chosen", "edited"), [("all", [1, 2]), ("first_1", [1]), ([1], [2])], ids=["all", "the first", "a list"]
+)
+def test_the_chosen_layers_of_an_encoder_are_edited(
+    chosen: str | list[int], edited: list[int], tiny: Callable, llava: Callable
+) -> None:
+    settings = SMALL.model_copy(update={"vision_layers": chosen})
+    for root, shape, path in ((llava(), LLAVA_SHAPE, "layers."), (composed(tiny), CONV_SHAPE, "vision.layers.")):
+        model = attach(root, settings, seed=0)
+        found = [name for name, module in model.named_modules() if isinstance(module, EditedModule)]
+        seen = [name for name in found if "vision" in name]
+        assert [int(name.rpartition(path)[2]) for name in seen] == edited
+        assert sizes(model)["vision"] == sum(2 * (2 * width + 1) for width in settings.edited_widths(shape))
+
+
 def test_a_llava_reads_the_edited_layer_of_its_encoder(llava: Callable, asked: dict, stir: Callable) -> None:
     settings = MrtSettings(vision_rank=2, connector_rank=0, prefix_rank=0, suffix_rank=0)
     model = stir(attach(llava(), settings, seed=0))

@@ -65,6 +65,7 @@ def slice_of(invented: ModuleType) -> dict[str, Any]:
             "connector": "linear",
             "template": "chatml",
         },
+        "depths": {"layers": 30, "vision_layers": 14},
         "sources": {"wheel": source},
         "runs": [{"world": WORLD, "data": DATA, "arm": arm, "seed": SEED} for arm in ARMS],
     }

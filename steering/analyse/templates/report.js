@@ -19,6 +19,10 @@ async function drawCharts() {
     const narrow = place.clientWidth < 420;
     const text = JSON.stringify(charts[place.dataset.chart]);
     const chart = JSON.parse(narrow ? text.replaceAll('"columns":4', '"columns":3') : text);
+    if (chart.facet) {  // whose parts, unlike other charts, do not grow to the width of their place
+      chart.columns = narrow ? 2 : 4;
+      chart.spec.width = chart.spec.height = Math.floor((place.clientWidth - 60) / chart.columns) - chart.spacing;
+    }
     const options = { actions: false, renderer: "svg", ast: true, config: chartConfig(), tooltip: { theme: matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light" } };
     if (narrow) options.config.axisY = { labelLimit: 96, labelFontSize: 11 };
     try {
