@@ -41,7 +41,7 @@ def main(content: Slice) -> None:
 
 
 def _control(job: Job, content: Slice, answers: Path) -> None:
-    from steering.analyse.controlled import summary
+    from steering.analyse.controlled import contrast, summary
     from steering.analyse.token_control import control
     from steering.evaluate.trained import trained
 
@@ -59,8 +59,9 @@ def _control(job: Job, content: Slice, answers: Path) -> None:
                 lines = control(model, samples, tried[number], wanted=content["wanted"], forms=forms)
                 journal.append(out / LINES, lines)
         about = {"run": "/".join((*run[:3], f"seed{run[3]}")), "arm": run[2], "seed": run[3]}
-        told = {**about, "grid": grid, "wanted": content["wanted"], "rows": summary([read_predictions(out / LINES)])}
-        write_json(out / SUMMARY, told)
+        lines = read_predictions(out / LINES)
+        found = {"rows": summary([lines]), "object_less_random": contrast([lines])}
+        write_json(out / SUMMARY, {**about, "grid": grid, "wanted": content["wanted"], **found})
         job.manifest(out, resumed_from=done, questions=len(tried))
 
 

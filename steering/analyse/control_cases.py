@@ -28,7 +28,7 @@ from steering.evaluate.likelihood import LikelihoodForm
 
 Record = Mapping[str, Any]
 KINDS = ("object", "random", "text")
-PER_PICTURE = 2
+PER_PICTURE = 4
 """Bystanders about one other picture."""
 
 
@@ -132,10 +132,12 @@ def bystanders(
             by_picture.setdefault(other["group"], []).append(other)
     same = tuple(by_picture.pop(record["group"], ())[:count])
     random = Random(f"0/bystanders/{record['id']}")
-    others, left = [], count
+    others: list[tuple[Record, ...]] = []
+    left = count
     for picture in random.sample(sorted(by_picture), len(by_picture)):
         drawn = tuple(random.sample(by_picture[picture], min(len(by_picture[picture]), PER_PICTURE, left)))
-        others, left = [*others, drawn], left - len(drawn)
+        others.append(drawn)
+        left -= len(drawn)
         if not left:
             break
     return same, tuple(others)

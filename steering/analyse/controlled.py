@@ -52,10 +52,36 @@ def _pairs(seeds: Sequence[Sequence[Line]]) -> list[tuple[str, int]]:
     return sorted(pairs, key=lambda pair: (kinds.index(pair[0]), pair[1]))
 
 
-def _row(kind: str, tokens: int, seeds: Sequence[Sequence[Line]]) -> dict[str, Any]:
-    found = [
-        {line["id"]: line for line in lines if (line["kind"], line["tokens"]) == (kind, tokens)} for lines in seeds
+def contrast(seeds: Sequence[Sequence[Line]], *, less: str = "random", kind: str = "object") -> list[dict[str, Any]]:
+    """What *kind* has more of than *less* with as many tokens, question by question, for each number that both have.
+
+    Rows of tokens, questions, and {value, low, high} of the differences in success and gain.
+    """
+    numbers = [number for name, number in _pairs(seeds) if name == kind]
+    return [row for tokens in numbers if (row := _difference(seeds, kind, less, tokens))["questions"]]
+
+
+def _difference(seeds: Sequence[Sequence[Line]], kind: str, less: str, tokens: int) -> dict[str, Any]:
+    first, second = (_found(seeds, name, tokens) for name in (kind, less))
+    shared = [key for key in first[0] if all(key in own for own in (*first, *second))]
+    paired = [
+        [
+            {name: ours[key][name] - theirs[key][name] for name in ("success", "gain")} | {"group": ours[key]["group"]}
+            for key in shared
+        ]
+        for ours, theirs in zip(first, second, strict=True)
     ]
+    told = {name: _interval(_each(name), paired).as_dict() for name in ("success", "gain")}
+    return {"tokens": tokens, "questions": len(shared), **told}
+
+
+def _found(seeds: Sequence[Sequence[Line]], kind: str, tokens: int) -> list[dict[str, Line]]:
+    """Each seed's tries of *kind* with so many tokens, by question."""
+    return [{line["id"]: line for line in lines if (line["kind"], line["tokens"]) == (kind, tokens)} for lines in seeds]
+
+
+def _row(kind: str, tokens: int, seeds: Sequence[Sequence[Line]]) -> dict[str, Any]:
+    found = _found(seeds, kind, tokens)
     shared = [key for key in found[0] if all(key in own for own in found)]
     tried = [[own[key] for key in shared] for own in found]
     edited = [line["edited"] for lines in tried for line in lines]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from steering.analyse.controlled import MEASURES, summary
+from steering.analyse.controlled import MEASURES, contrast, summary
 
 
 def line(number: int, success: float, *, kind: str = "text", tokens: int = 1, asked: int = 2, **facts: Any) -> dict:
@@ -75,3 +75,17 @@ def test_seeds_are_averaged_over_the_questions_that_all_tried() -> None:
 def test_kinds_that_no_question_shares_are_undefined() -> None:
     rows = summary([[line(0, 1)], [line(1, 1)]])
     assert rows[0]["questions"] == 0 and rows[0]["success"]["value"] is None
+
+
+def test_the_contrast_is_paired_by_question() -> None:
+    kinds = {"object": [1, 1, 0, 1], "random": [0, 1, 0, 0]}
+    lines = [line(n, said, kind=kind, tokens=2) for kind, own in kinds.items() for n, said in enumerate(own)]
+    rows = contrast([[*lines, line(9, 1, kind="object", tokens=2), line(0, 1, kind="object", tokens=4)]])
+    assert [(row["tokens"], row["questions"], row["success"]["value"]) for row in rows] == [(2, 4, 0.5)]
+    assert rows[0]["success"]["low"] <= 0.5 <= rows[0]["success"]["high"] and rows[0]["gain"]["value"] == 1
+    same = [line(n, n % 2, kind=kind) for kind in kinds for n in range(6)]
+    assert contrast([same])[0]["success"] == {"value": 0, "low": 0, "high": 0}
+
+
+def test_without_both_kinds_there_is_no_contrast() -> None:
+    assert contrast([[line(0, 1), line(0, 1, kind="object")]]) == []

@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from steering.analyse import figures, written
-from steering.analyse.controlled import summary
+from steering.analyse.controlled import contrast, summary
 from steering.analyse.gallery import data_address
 from steering.analyse.sections.section import Section
 from steering.evaluate.scoring import read_predictions
@@ -47,6 +47,11 @@ def section(report: ReportInput) -> Section | None:
         "wanted": about["wanted"],
         "rows": [_in_words(row) for row in rows],
         "reading": list(_reading(rows)),
+        "contrast": [
+            {"arm": arm, "tokens": row["tokens"], "points": _ends(row["success"], 100, "+.0f")}
+            for arm, seeds in lines.items()
+            for row in contrast(seeds)
+        ],
         "questions": max(row["questions"] for row in rows),
         "seeds": max(map(len, lines.values())),
         "examples": list(_examples(report, first, lines[first][0], about["grid"])),
