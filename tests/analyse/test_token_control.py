@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from steering.analyse.control_cases import Case, Try
 from steering.analyse.token_control import control, train
 from steering.arms import LoraSettings, MoresSettings, NoneSettings
 from steering.data.collate import Batch, Sample, collate
 from steering.data.templates import TEMPLATES, Scribe
+from steering.methods.editor import Editor
 from steering.methods.in_place import edited
 from steering.methods.selectors import PatchSelector, SuffixSelector
 
@@ -84,12 +86,19 @@ def test_more_steps_go_on_from_the_same_ones(model, taught):
     assert likelihoods == sorted(likelihoods)
 
 
-def test_training_stops_once_the_target_is_likely_enough_and_is_then_the_greedy_answer(make_model, samples, case):
-    model = make_model().eval()
-    lines = control(model, samples, case, wanted=WANTED | {"steps": 200, "learning_rate": 0.1}, forms=FORMS)
-    sure = [line for line in lines if line["probability"] >= WANTED["confidence"]]
-    assert any(line["steps"] < 200 for line in sure)
-    assert all(line["success"] == 1 and line["after"] == line["aim"] for line in sure)
+def test_training_stops_at_the_first_step_that_is_sure_enough():
+    states = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+
+    def told(steps: int) -> dict[str, float]:
+        torch.manual_seed(0)
+        editors = nn.ModuleList([Editor(4, 4, identity_start=True)])  # of full rank it can give any states
+        answers = lambda taught: ((editors[0](states) - 1).square().mean(), 1)  # noqa: E731
+        return train(answers, None, editors, WANTED | {"steps": steps})
+
+    found = told(500)
+    assert 0 < found["steps"] < 500 and found["probability"] >= WANTED["confidence"]
+    assert told(found["steps"] - 1)["probability"] < WANTED["confidence"]
+    assert told(found["steps"]) == found
 
 
 def test_each_try_is_told_with_its_bystanders(model, samples, case):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAME = "token_control"
 TITLE = "Control by token editing"
 WORDS = {"object": "the thing asked about", "random": "elsewhere in the picture", "text": "end of the prompt"}
+SHORT = {"object": "thing asked about", "random": "elsewhere", "text": "prompt's end"}
 WATCHED = {"same": "same picture", "others": "other pictures"}
 EXAMPLES = 2
 """Shown of each kind."""
@@ -58,9 +59,10 @@ def section(report: ReportInput) -> Section | None:
         "example_arm": first,
     }
     shown = [row for row in rows if row["kind"] in WORDS]
+    watched = {f"changed_{whose}": words for whose, words in WATCHED.items()}
     charts = {
-        f"{NAME}_success": _chart(shown, report.arms, {"success": "answered with the target"}),
-        f"{NAME}_changed": _chart(shown, report.arms, {f"changed_{whose}": WATCHED[whose] for whose in WATCHED}),
+        f"{NAME}_success": _chart(shown, report.arms, {"success": "the question"}, title="answered with the target"),
+        f"{NAME}_changed": _chart(shown, report.arms, watched, title="other answers changed"),
     }
     return Section(NAME, TITLE, facts, charts, text=written.to_markdown(pd.DataFrame(_columns(facts["rows"]))))
 
@@ -80,7 +82,9 @@ def marked(picture: bytes, patches: Sequence[int], grid: int) -> bytes:
     return file.getvalue()
 
 
-def _chart(rows: Sequence[Mapping[str, Any]], arms: Sequence[str], measures: Mapping[str, str]) -> alt.LayerChart:
+def _chart(
+    rows: Sequence[Mapping[str, Any]], arms: Sequence[str], measures: Mapping[str, str], *, title: str
+) -> alt.LayerChart:
     """Dots with intervals, a block for each kind and number; of two measures, the second is hollow."""
     frame, blocks = _frame(rows, measures), _blocks(rows)
     domain = [arm for arm in arms if arm in set(frame["arm"])]
@@ -93,9 +97,9 @@ def _chart(rows: Sequence[Mapping[str, Any]], arms: Sequence[str], measures: Map
         yOffset=alt.YOffset("arm:N", sort=domain, scale=alt.Scale(domain=domain)),
         color=alt.Color("arm:N", scale=scale, legend=legend),
     )
-    whiskers = base.mark_rule(strokeWidth=2).encode(x=_per_cent("low", measures), x2="high:Q")
+    whiskers = base.mark_rule(strokeWidth=2).encode(x=_per_cent("low", title), x2="high:Q")
     dots = base.mark_point(size=70, opacity=1, strokeWidth=2).encode(
-        x=_per_cent("value", measures),
+        x=_per_cent("value", title),
         fill=alt.Fill("arm:N", scale=scale, legend=None),
         fillOpacity=alt.condition(alt.datum.of == list(measures.values())[0], alt.value(1), alt.value(0)),
         tooltip=[*map(alt.Tooltip, ("arm", "edited", "of")), *(alt.Tooltip(end, format=".0f") for end in ENDS)],
@@ -119,12 +123,13 @@ def _blocks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(map(_label, sorted(rows, key=lambda row: (kinds.index(row["kind"]), row["tokens"])))))
 
 
-def _per_cent(end: str, measures: Mapping[str, str]) -> alt.X:
-    return alt.X(f"{end}:Q", title=f"{' / '.join(measures.values())}, %", scale=alt.Scale(domain=[0, 100]))
+def _per_cent(end: str, title: str) -> alt.X:
+    axis = alt.Axis(values=[0, 25, 50, 75, 100])
+    return alt.X(f"{end}:Q", title=f"{title}, %", axis=axis, scale=alt.Scale(domain=[0, 100]))
 
 
 def _label(row: Mapping[str, Any]) -> str:
-    return f"{WORDS[row['kind']]}, {row['tokens']}"
+    return f"{SHORT[row['kind']]}, {row['tokens']}"
 
 
 def _reading(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
