@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from steering.arms import Schedule
 from steering.params.models import Name, Part
 
 AnalysisName = Literal["maps", "landscape", "token_control", "overhead"]
@@ -45,16 +46,19 @@ class Landscape(Part):
 class TokenControl(Part):
     """Edits of chosen tokens, trained towards a chosen answer.
 
-    questions: how many are tried; tokens: how many visual tokens are edited in each try; bystanders: other questions
-    whose answers should not change.
+    questions: how many are tried, one a picture; tokens: how many are edited, a try for each number; layers: whose
+    outputs are edited; steps: how many at most, until the answer has the probability `confidence`; bystanders: how
+    many other questions, of the same picture and of others each, are watched for answers that change.
     """
 
     benchmark: Name
     questions: int = Field(ge=1)
-    tokens: list[int] = Field(min_length=1)
+    tokens: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
     rank: int = Field(ge=1)
+    layers: Schedule | list[int] = "all"
     steps: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
+    confidence: float = Field(0.9, gt=0.5, lt=1)
     bystanders: int = Field(ge=1)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from steering.analyse.sections import depth, landscape
+from steering.analyse.sections import depth, landscape, token_control
 from steering.analyse.sections.section import Section
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SECTIONS: Mapping[str, Callable[[ReportInput], Section | None]] = {
     "depth": depth.section,
     "landscape": landscape.section,
+    "token_control": token_control.section,
 }
 """In the order shown."""
 
