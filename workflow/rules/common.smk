@@ -102,6 +102,8 @@ def run_of(run):
 def overhead_of(wildcards):
     """What an experiment's overhead is measured of: the models of its first seed, and their answers."""
     for run in PLAN.overhead_runs(wildcards.experiment):
+        if PLAN.live(run.world, run.arm):
+            yield layout.vision_encoder(PARAMS.worlds[run.world].vision_encoder) / "manifest.json"
         yield layout.run(*run_of(run)) / "manifest.json"
         yield layout.outcome(*run_of(run)) / "predictions" / "predictions.jsonl"
 
