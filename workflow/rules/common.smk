@@ -126,11 +126,16 @@ def parts_of(wildcards):
         yield layout.prediction_part(*run, part) / "predictions.jsonl"
 
 
+def world_of(wildcards):
+    """The world of a run, or of an experiment."""
+    return wildcards.get("world") or PLAN.experiment(wildcards.experiment).world
+
+
 def memory_of(rule_name):
     """What a scheduler is asked for, in MB; a job that is tried again asks for more."""
 
     def of(wildcards, attempt):
-        return attempt * REQUESTS.memory_mb(rule_name, wildcards.world, wildcards.get("arm"))
+        return attempt * REQUESTS.memory_mb(rule_name, world_of(wildcards), wildcards.get("arm"))
 
     return of
 
@@ -139,7 +144,7 @@ def runtime_of(rule_name):
     """As for memory, in minutes; what a site allows at most goes on in the next attempt."""
 
     def of(wildcards, attempt):
-        wanted = attempt * REQUESTS.runtime_minutes(rule_name, wildcards.world, wildcards.get("arm"))
+        wanted = attempt * REQUESTS.runtime_minutes(rule_name, world_of(wildcards), wildcards.get("arm"))
         return min(wanted, MAX_RUNTIME_MINUTES)
 
     return of
