@@ -93,7 +93,9 @@ def chart(record: Row, colours: Mapping[str, str]) -> alt.LayerChart:
     offset = alt.YOffset("measure:N", sort=list(MEASURES.values()), scale=alt.Scale(domain=list(MEASURES.values())))
     scale = alt.Scale(type="log", nice=False, padding=12)
     colour = alt.Color("colour:N", scale=None)
-    legend = alt.Legend(orient="top", title=None, symbolFillColor=GREY, symbolStrokeColor=GREY, symbolOpacity=1)
+    legend = alt.Legend(
+        orient="top", columns=1, title=None, symbolFillColor=GREY, symbolStrokeColor=GREY, symbolOpacity=1
+    )
     shape = alt.Shape("measure:N", scale=alt.Scale(domain=list(MEASURES.values()), range=list(SHAPES)), legend=legend)
     numbers = [alt.Tooltip(name, format=".3f") for name in ("value", "low", "high")]
     tip = [alt.Tooltip("name", title="arm"), alt.Tooltip("measure"), *numbers]
