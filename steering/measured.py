@@ -45,13 +45,8 @@ class Measured(Slices):
         """The arms of an experiment side by side, each by its run of the first seed."""
         wanted = self.experiment(experiment)
         runs = [self._run(run.world, run.data, run.arm, run.seed) for run in self.overhead_runs(experiment)]
-        common = {"experiment": experiment, "control": wanted.control, **self.model(wanted.world)}
-        return {
-            **common,
-            **self._benchmarks(wanted.world, wanted.mixtures[0]),
-            "runs": runs,
-            "wanted": self._wanted(wanted.world, "overhead"),
-        }
+        told = {"experiment": experiment, "world": wanted.world, "control": wanted.control, "split": wanted.split}
+        return {**told, **self.model(wanted.world), "runs": runs, "wanted": self._wanted(wanted.world, "overhead")}
 
     def overhead_runs(self, experiment: str) -> list[Run]:
         """The runs whose overhead an experiment measures; none where it does not."""

@@ -32,7 +32,10 @@ TRAINING = ("connector", "tune")
 
 
 class Requests:
-    """What the jobs of *plan* ask for; a rule is one of connector, tune, predict_part, predict, attention, analysis."""
+    """What the jobs of *plan* ask for.
+
+    A rule is one of connector, tune, predict_part, predict, attention, analysis, overhead.
+    """
 
     def __init__(self, plan: Plan):
         self.plan = plan

@@ -330,3 +330,28 @@ def test_the_paths_of_connectors_change_what_seeds_other_than_the_first_start_fr
     assert changed(planned(), own) == {
         ("tune", world, "mix", arm, str(seed)) for world, seed in RUNS if seed for arm in ("none", "edit", "low")
     }
+
+
+MEASURED = "    analyses: {overhead: {benchmark: shapes, questions: 2, tokens: 4, repeats: 3}}\n"
+
+
+def timed(text: str = TEXT) -> str:
+    """*text* with the overhead measured in the longer of its experiments."""
+    text = replaced("    template: chatml\n", "    template: chatml\n" + MEASURED, text)
+    return replaced("    seeds: [0, 3]\n", "    seeds: [3, 0]\n    analyses: [overhead]\n", text)
+
+
+def test_the_overhead_of_an_experiment_is_measured_of_its_first_seed(planned):
+    plan = planned(timed())
+    assert [(run.arm, run.seed) for run in plan.overhead_runs("longer")] == [("none", 3), ("edit", 3), ("low", 3)]
+    assert plan.overhead_runs("table") == []
+    told = plan.overhead("longer")
+    assert json.loads(json.dumps(told)) == told
+    assert (told["world"], told["control"], told["split"]) == ("long", "none", "test")
+    assert told["wanted"] == {"benchmark": "shapes", "questions": 2, "tokens": 4, "repeats": 3}
+    assert told["runs"][2]["settings"]["method"] == "lora"
+
+
+def test_the_overhead_of_an_unknown_benchmark_is_refused(planned):
+    with pytest.raises(ParamsError, match=r"analyses\.overhead\.benchmark: shade is unknown; allowed: shapes"):
+        planned(timed().replace("overhead: {benchmark: shapes", "overhead: {benchmark: shade"))

@@ -63,10 +63,15 @@ class TokenControl(Part):
 
 
 class Overhead(Part):
-    """Seconds a question takes to read and to answer, arms interleaved in one process, `repeats` rounds."""
+    """Seconds a question takes to read and to answer, arms interleaved in one process, `repeats` rounds.
+
+    benchmark, questions: what is asked, pictured questions spread over all those answered; tokens: how many are decoded
+    behind the longest of them, for the seconds of a token.
+    """
 
     benchmark: Name
     questions: int = Field(ge=1)
+    tokens: int = Field(ge=1)
     repeats: int = Field(ge=3)
 
 

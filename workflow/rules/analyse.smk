@@ -48,8 +48,8 @@ rule analysis:
 # Times are compared within one process, and mean nothing beside other work.
 rule overhead:
     input:
-        lambda w: base_of(PLAN.experiment(w.experiment).world),
-        lambda w: data_of(PLAN.experiment(w.experiment).world, PLAN.asked_datasets(PLAN.experiment(w.experiment).world)),
+        lambda w: base_of(world_of(w)),
+        lambda w: data_of(world_of(w), PLAN.asked_datasets(world_of(w))),
         overhead_of,
     output:
         layout.overhead("{experiment}"),
@@ -57,7 +57,9 @@ rule overhead:
         layout.log("overhead", experiment="{experiment}"),
     threads: workflow.cores
     resources:
-        gpu=lambda w: PARAMS.worlds[PLAN.experiment(w.experiment).world].gpus,
+        gpu=lambda w: PARAMS.worlds[world_of(w)].gpus,
+        mem_mb=memory_of("overhead"),
+        runtime=runtime_of("overhead"),
     params:
         slice=slice_of("overhead"),
     shell:

@@ -111,6 +111,8 @@ def run_of(run):
 def overhead_of(wildcards):
     """What an experiment's overhead is measured of: the models of its first seed, and their answers."""
     for run in PLAN.overhead_runs(wildcards.experiment):
+        if PLAN.live(run.world, run.arm):
+            yield layout.vision_encoder(PARAMS.worlds[run.world].vision_encoder) / "manifest.json"
         yield layout.run(*run_of(run)) / "manifest.json"
         yield layout.outcome(*run_of(run)) / "predictions" / "predictions.jsonl"
         yield from start_of(run)
@@ -134,11 +136,16 @@ def parts_of(wildcards):
         yield layout.prediction_part(*run, part) / "predictions.jsonl"
 
 
+def world_of(wildcards):
+    """The world of a run, or of an experiment."""
+    return wildcards.get("world") or PLAN.experiment(wildcards.experiment).world
+
+
 def memory_of(rule_name):
     """What a scheduler is asked for, in MB; a job that is tried again asks for more."""
 
     def of(wildcards, attempt):
-        return attempt * REQUESTS.memory_mb(rule_name, wildcards.world, wildcards.get("arm"))
+        return attempt * REQUESTS.memory_mb(rule_name, world_of(wildcards), wildcards.get("arm"))
 
     return of
 
@@ -147,7 +154,7 @@ def runtime_of(rule_name):
     """As for memory, in minutes; what a site allows at most goes on in the next attempt."""
 
     def of(wildcards, attempt):
-        wanted = attempt * REQUESTS.runtime_minutes(rule_name, wildcards.world, wildcards.get("arm"))
+        wanted = attempt * REQUESTS.runtime_minutes(rule_name, world_of(wildcards), wildcards.get("arm"))
         return min(wanted, MAX_RUNTIME_MINUTES)
 
     return of

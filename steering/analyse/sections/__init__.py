@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from steering.analyse.sections import depth, landscape, token_control
+from steering.analyse.sections.overhead import overhead
 from steering.analyse.sections.section import Section
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ SECTIONS: Mapping[str, Callable[[ReportInput], Section | None]] = {
     "depth": depth.section,
     "landscape": landscape.section,
     "token_control": token_control.section,
+    "overhead": overhead,
 }
 """In the order shown."""
 
