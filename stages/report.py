@@ -59,6 +59,7 @@ def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
         control=experiment["control"],
         analyses={result.name: result.analyses for result in results},
         overhead=overhead(content["name"]),
+        paper=content.get("paper"),
         notes=[*missing_notes(content["runs"], results), *counting_notes(content["arms"])],
     )
 

@@ -44,6 +44,7 @@ class ReportInput:
     predictions: {run: {benchmark: prediction records}}; metrics: {run: lines of metrics.jsonl};
     picture: (benchmark, image name) -> PNG or JPEG bytes, or None.
     analyses: {run: {analysis: the folder of what it found}}; overhead: the file of that name.
+    paper: what `Plan.beside_paper` tells of the printed table it stands beside.
     """
 
     experiment: str
@@ -65,6 +66,7 @@ class ReportInput:
     notes: Sequence[str] = field(default_factory=tuple)
     analyses: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
     overhead: Mapping[str, Any] | None = None
+    paper: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

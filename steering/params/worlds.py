@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from steering.params.analyses import Analyses, AnalysisName
 from steering.params.models import Name, Part, absent, nothing
+from steering.params.papers import Paper
 
 Split = Literal["train", "val", "test"]
 FormName = Literal[
@@ -267,3 +268,4 @@ class Experiment(Part):
     split: Literal["val", "test"] = "test"  # of ours; see Benchmark.splits
     attention: Attention | None = None
     analyses: list[AnalysisName] = Field([], exclude_if=nothing)
+    paper: Paper | None = Field(None, exclude_if=absent)

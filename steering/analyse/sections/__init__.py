@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from steering.analyse.sections import paper
 from steering.analyse.sections.section import Section
 
 if TYPE_CHECKING:
     from steering.analyse.report import ReportInput
 
-SECTIONS: Mapping[str, Callable[[ReportInput], Section | None]] = {}
+SECTIONS: Mapping[str, Callable[[ReportInput], Section | None]] = {"paper": paper.section}
 """In the order shown."""
 
 
