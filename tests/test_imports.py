@@ -17,6 +17,7 @@ LIGHT = [
     "steering.errors",
     "steering.arms",
     "steering.params",
+    "steering.papers",
     "steering.plan",
     "steering.sizing",
     "steering.cost",
@@ -48,6 +49,7 @@ LIGHT = [
     "steering.analyse.statistics",
     "steering.analyse.tables",
     "steering.analyse.figures",
+    "steering.analyse.beside_written",
     "steering.analyse.report",
     "steering.evaluate.benchmarks.submission",
     "steering.data.sources",
@@ -74,6 +76,7 @@ LIGHT_STAGES = [
     "tune",
     "predict",
     "plan",
+    "paper",
     "status",
     "partial",
     "resume",
@@ -81,7 +84,7 @@ LIGHT_STAGES = [
 
 # room -> the rooms below it; every room may import the ground
 GROUND = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "progress", "metrics_log", "interrupts"}
-GROUND |= {"attempts", "heads", "slurm", "records", "command_line"}
+GROUND |= {"papers", "attempts", "heads", "slurm", "records", "command_line"}
 GROUND |= {"__init__"}
 ROOMS = {
     "data": {"model"},
@@ -106,7 +109,7 @@ ROOMS = {
     "tracking": set(),
 }
 PLANNERS = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "faults", "yaml_strict", "references"}
-PLANNERS |= {"slices", "measured", "heads", "attempts", "interrupts"}
+PLANNERS |= {"papers", "slices", "measured", "heads", "attempts", "interrupts"}
 ESTIMATES = {"requests"}  # reaches sizes, whose model builds an encoder on the meta device, if asked, with torch
 
 IMPORT_EACH = """
