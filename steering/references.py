@@ -116,7 +116,8 @@ def _beside_faults(where: str, told: Any, ours: Any, theirs: list[str]) -> Itera
         yield from _known(f"{where}.{name}", beside, theirs)
     names = names_in(ours)
     if names and not any(papers.beside(told, names, theirs).values()):
-        yield f"{where}: none stands beside one of the paper's; allowed: any of {', '.join(names)}: {', '.join(theirs)}"
+        allowed = f"any of {', '.join(names)}: {', '.join(theirs)}"
+        yield f"{where}: nothing stands beside one of the paper's; allowed: {allowed}"
 
 
 def _alone_faults(where: str, told: Any, ours: Any, theirs: list[str]) -> Iterator[str]:

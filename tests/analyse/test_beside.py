@@ -81,7 +81,7 @@ def test_what_was_not_run_failed_or_not_scored_says_so(scores):
 def test_nothing_run_leaves_the_papers_numbers_alone():
     found = beside.places(beside_paper(), [])
     assert {p.measured.state for p in found} == {NOT_RUN}
-    assert [p.printed for p in found if p.row] == ["71.6", "87.9"][::-1] or all(p.printed for p in found if p.row)
+    assert all(p.printed for p in found if p.row)
     assert {c.state for c in beside.claims(beside_paper(), [], found)} == {NOT_RUN}
 
 
