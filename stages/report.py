@@ -62,6 +62,7 @@ def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
         analyses={result.name: result.analyses for result in results},
         overhead=overhead(content["name"]),
         depths=content["depths"],
+        paper=content.get("paper"),
         notes=[*missing_notes(content["runs"], results), *counting_notes(content["arms"])],
     )
 

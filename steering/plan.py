@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from steering import layout
+from steering import layout, papers
 from steering.manifest import digest, write_json
 from steering.measured import Measured
 from steering.params import PLAIN_ENGINE, Benchmark, Engine, Experiment, MethodName, Mixture, World
@@ -187,6 +187,28 @@ class Plan(Measured):
             "sources": sources,
             "runs": [run.__dict__ for run in self.runs(experiment)],
             **({"asked": self._asked_by_data(wanted)} if len(wanted.mixtures) > 1 else {}),
+            **({"paper": self.beside_paper(experiment)} if wanted.paper else {}),
+        }
+
+    def beside_paper(self, experiment: str) -> Slice:
+        """The printed table an experiment stands beside: which of ours beside what of it, and what makes ours ours."""
+        wanted = self.experiment(experiment)
+        assert wanted.paper
+        world, table, model = self.world(wanted.world), wanted.paper.table, wanted.paper.model
+        encoder = self.params.vision_encoders[world.vision_encoder]
+        return {
+            "table": table,
+            "model": model,
+            "rows": papers.beside(wanted.paper.arms, wanted.arms, papers.rows(table, model)),
+            "columns": papers.beside(wanted.paper.benchmarks, world.benchmarks, papers.benchmarks(table, model)),
+            "benchmarks": {
+                name: {"builder": world.datasets[b.dataset].builder, **self._dump(b)}
+                for name, b in world.benchmarks.items()
+            },
+            "world": {"name": wanted.world, "language_model": world.language_model}
+            | {"vision_encoder": world.vision_encoder, "visual_tokens": encoder.tokens},
+            "training": {"data": wanted.data, "steps": world.tune.steps, "conversations": world.tune.conversations},
+            "seeds": wanted.seeds,
         }
 
     def _shown(self, wanted: Experiment) -> dict[str, Benchmark]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from steering import papers
 from steering.errors import nearest
 
 RULES = {"all", "fetch", "language_model", "vision_encoder", "dataset", "check", "features", "mixture", "connector"}
@@ -105,8 +106,54 @@ def _experiment_faults(where: str, name: str, experiment: Any, raw: dict[str, An
     yield from _known(f"{where}.attention.benchmark", benchmark, lookup(world, "benchmarks"))
     yield from _known(f"{where}.benchmarks", lookup(experiment, "benchmarks"), lookup(world, "benchmarks"))
     yield from _known(f"{where}.analyses", lookup(experiment, "analyses"), lookup(world, "analyses") or {})
+    yield from _paper_faults(f"{where}.paper", experiment, world)
     for field in ("arms", "seeds", "analyses"):
         yield from _once(f"{where}.{field}", lookup(experiment, field))
+
+
+def _paper_faults(where: str, experiment: Any, world: Any) -> Iterator[str]:
+    """What the papers do not have of the table that an experiment stands beside."""
+    told, model = lookup(experiment, "paper"), lookup(experiment, "paper", "model")
+    table = str(lookup(told, "table"))
+    if lookup(told, "table") is None or not isinstance(model, str):
+        return
+    if table not in papers.comparable() or model not in papers.models(table):
+        yield from _known(f"{where}.table", table, papers.comparable())
+        yield from _known(f"{where}.model", model, papers.models(table) or [model])
+        return
+    rows, columns = papers.rows(table, model), papers.benchmarks(table, model)
+    yield from _beside_faults(f"{where}.arms", lookup(told, "arms"), lookup(experiment, "arms"), rows)
+    yield from _beside_faults(f"{where}.benchmarks", lookup(told, "benchmarks"), lookup(world, "benchmarks"), columns)
+    yield from _alone_faults(f"{where}.benchmarks", lookup(told, "benchmarks"), lookup(world, "benchmarks"), columns)
+    if lookup(experiment, "data") is not None:
+        yield from _size_faults(f"{where}.arms", lookup(told, "arms"))
+
+
+def _beside_faults(where: str, told: Any, ours: Any, theirs: list[str]) -> Iterator[str]:
+    yield from _known(where, told, ours)
+    for name, beside in entries(told):
+        yield from _known(f"{where}.{name}", beside, theirs)
+    names = names_in(ours)
+    if names and not any(papers.beside(told, names, theirs).values()):
+        allowed = f"any of {', '.join(names)}: {', '.join(theirs)}"
+        yield f"{where}: nothing stands beside one of the paper's; allowed: {allowed}"
+
+
+def _alone_faults(where: str, told: Any, ours: Any, theirs: list[str]) -> Iterator[str]:
+    """A column has one benchmark of ours beside it."""
+    beside = papers.beside(told, names_in(ours), theirs)
+    for column in theirs:
+        names = [name for name, places in beside.items() if column in names_in(places)]
+        if len(names) > 1:
+            yield f"{where}: {' and '.join(names)} stand beside {column}; allowed: one"
+
+
+def _size_faults(where: str, told: Any) -> Iterator[str]:
+    """A run is of one size of data; without data, an experiment may stand beside rows of several."""
+    for name, beside in entries(told):
+        sizes = {row.partition("@")[2] for row in names_in(beside)}
+        if len(sizes) > 1:
+            yield f"{where}.{name}: rows of several sizes of data, {', '.join(names_in(beside))}; allowed: of one"
 
 
 def _data_faults(where: str, experiment: Any, world: Any, raw: dict[str, Any]) -> Iterator[str]:

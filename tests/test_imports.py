@@ -17,6 +17,7 @@ LIGHT = [
     "steering.errors",
     "steering.arms",
     "steering.params",
+    "steering.papers",
     "steering.plan",
     "steering.sizing",
     "steering.cost",
@@ -49,6 +50,7 @@ LIGHT = [
     "steering.analyse.sharpness",
     "steering.analyse.tables",
     "steering.analyse.figures",
+    "steering.analyse.beside_written",
     "steering.analyse.report",
     "steering.evaluate.benchmarks.submission",
     "steering.data.sources",
@@ -76,6 +78,7 @@ LIGHT_STAGES = [
     "predict",
     "landscape",
     "plan",
+    "paper",
     "status",
     "partial",
     "resume",
@@ -83,7 +86,7 @@ LIGHT_STAGES = [
 
 # room -> the rooms below it; every room may import the ground
 GROUND = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "progress", "metrics_log", "interrupts"}
-GROUND |= {"attempts", "heads", "slurm", "records", "command_line"}
+GROUND |= {"papers", "attempts", "heads", "slurm", "records", "command_line"}
 GROUND |= {"__init__"}
 ROOMS = {
     "data": {"model"},
@@ -108,7 +111,7 @@ ROOMS = {
     "tracking": set(),
 }
 PLANNERS = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "faults", "yaml_strict", "references"}
-PLANNERS |= {"slices", "measured", "heads", "attempts", "interrupts"}
+PLANNERS |= {"papers", "slices", "measured", "heads", "attempts", "interrupts"}
 ESTIMATES = {"requests"}  # reaches sizes, whose model builds an encoder on the meta device, if asked, with torch
 
 IMPORT_EACH = """

@@ -128,12 +128,20 @@ def by_benchmark(scores: pd.DataFrame, arms: Sequence[str], references: pd.DataF
     return _layer([ticks, whiskers, dots], height=height)
 
 
-def forest(differences: pd.DataFrame, arms: Sequence[str], control: str) -> alt.LayerChart:
+def forest(
+    differences: pd.DataFrame,
+    arms: Sequence[str],
+    control: str,
+    *,
+    shown: Sequence[str] | None = None,
+    printed: pd.DataFrame | None = None,
+) -> alt.LayerChart:
     """Paired differences to the control in percentage points; hollow where no difference is shown.
 
-    *differences*: rows of arm, benchmark, difference, low, high (percentage points), p_holm, verdict.
+    *differences*: rows of arm, benchmark, difference, low, high (percentage points), p_holm, verdict. *shown*: the arms
+    that have some, by default all but the control; *printed*: the papers' differences as grey ticks.
     """
-    shown = [arm for arm in arms if arm != control]
+    shown = shown or [arm for arm in arms if arm != control]
     frame = differences.dropna(subset=["difference"])
     frame = frame.assign(clear=frame["verdict"].isin(["higher", "lower"]))
     y, offset = _block(list(dict.fromkeys(frame["benchmark"]))), _offset(shown)
@@ -156,7 +164,12 @@ def forest(differences: pd.DataFrame, arms: Sequence[str], control: str) -> alt.
         fillOpacity=alt.condition("datum.clear", alt.value(1), alt.value(0)),
         tooltip=[*tip, alt.Tooltip("verdict")],
     )
-    return _layer([_rule(pd.DataFrame({"difference": [0]}), x), whiskers, dots], height=_height(frame, shown))
+    layers = [_rule(pd.DataFrame({"difference": [0]}), x), whiskers, dots]
+    if printed is not None:
+        ticks = alt.Chart(printed).mark_tick(orient="vertical", thickness=3, size=ROW, color=GREY, opacity=1)
+        said = [alt.Tooltip("arm"), alt.Tooltip("difference", format="+.1f", title="the paper's")]
+        layers.insert(1, ticks.encode(x=x, y=y, yOffset=offset, tooltip=said))
+    return _layer(layers, height=_height(frame, shown))
 
 
 def specification(chart: Any) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class ReportInput:
     picture: (benchmark, image name) -> PNG or JPEG bytes, or None.
     analyses: {run: {analysis: the folder of what it found}}; overhead: the file of that name.
     depths: how many layers there are to choose among, by the setting that chooses (layers, vision_layers).
+    paper: what `Plan.beside_paper` tells of the printed table it stands beside.
     """
 
     experiment: str
@@ -67,6 +68,7 @@ class ReportInput:
     analyses: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
     overhead: Mapping[str, Any] | None = None
     depths: Mapping[str, int] = field(default_factory=dict)
+    paper: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

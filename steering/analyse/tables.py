@@ -195,12 +195,12 @@ def _mean_rows(scores: Sequence[Score]) -> Iterator[dict[str, Any]]:
     first = scores[0]
     for metric, entry in first["metrics"].items():
         if len(scores) > 1:
-            groups = _same_questions(scores)
-            entry = statistics.hierarchical([_statistic(score, metric) for score in scores], groups).as_dict()
+            groups = same_questions(scores)
+            entry = statistics.hierarchical([statistic(score, metric) for score in scores], groups).as_dict()
         yield _row(first, metric, entry, seed=ALL)
 
 
-def _statistic(score: Score, metric: str) -> statistics.Statistic:
+def statistic(score: Score, metric: str) -> statistics.Statistic:
     """*metric* of *score* as a function of weights (..., n)."""
     form = FORMS[score["form"]]
     skipped = ("id", "group", *(f"{name}_correct" for name in BASELINES))
@@ -208,7 +208,7 @@ def _statistic(score: Score, metric: str) -> statistics.Statistic:
     return lambda weights: form.measure(metric, columns, weights)
 
 
-def _same_questions(scores: Sequence[Score]) -> list[str]:
+def same_questions(scores: Sequence[Score]) -> list[str]:
     """The groups of the questions, once it is sure that all *scores* have the same ones in the same order."""
     first = scores[0]["outcomes"]
     for score in scores[1:]:
@@ -222,12 +222,12 @@ def _same_questions(scores: Sequence[Score]) -> list[str]:
 def _mean_interval(seeds: Sequence[Sequence[Score]]) -> statistics.Interval:
     """The mean over benchmarks, then seeds; *seeds*: for each training seed the scores of all benchmarks."""
     ordered = [sorted(scores, key=lambda score: str(score["benchmark"])) for scores in seeds]
-    groups = [group for scores in zip(*ordered, strict=True) for group in _same_questions(scores)]
-    return statistics.hierarchical([_mean_statistic(scores) for scores in ordered], groups)
+    groups = [group for scores in zip(*ordered, strict=True) for group in same_questions(scores)]
+    return statistics.hierarchical([mean_statistic(scores) for scores in ordered], groups)
 
 
-def _mean_statistic(scores: Sequence[Score]) -> statistics.Statistic:
-    parts = [_statistic(score, score["metric"]) for score in scores]
+def mean_statistic(scores: Sequence[Score]) -> statistics.Statistic:
+    parts = [statistic(score, score["metric"]) for score in scores]
     highest = tops(scores)
     most = [highest[score["benchmark"]] for score in scores]
     ends = np.cumsum([len(score["outcomes"]["id"]) for score in scores])[:-1]
@@ -245,7 +245,7 @@ def _difference(ours: Sequence[Score], theirs: Sequence[Score]) -> dict[str, Any
     if not pairs:
         return None
     first, second = ([pair[side] for pair in pairs] for side in (0, 1))
-    groups = _same_questions([*first, *second])
+    groups = same_questions([*first, *second])
     mean = [{**scores[0]["outcomes"], "correct": _mean_correct(scores)} for scores in (first, second)]
     found = statistics.paired_difference(*mean)
     low, high = found.low, found.high

@@ -62,18 +62,30 @@ def read_results(runs: Iterable[Mapping[str, Any]], *, split: str) -> list[RunRe
 def _read(run: Mapping[str, Any], split: str) -> RunResults:
     names = _names(run)
     trained, outcome = layout.run(*names), layout.outcome(*names)
-    scores = [score for score in read_json(outcome / "scores.json") if score["split"] == split]
+    scores, unscored = _scores(outcome, split)
     return RunResults(
         name=run_name(run),
         manifest=read_json(trained / "manifest.json"),
         metrics=read_metrics(trained / "metrics.jsonl"),
-        scores=[score for score in scores if "unscored" not in score],
-        unscored=[score for score in scores if "unscored" in score],
+        scores=scores,
+        unscored=unscored,
         attention=read_json(outcome / "attention.json") if (outcome / "attention.json").exists() else {},
         analyses={name: outcome / name for name in OF_A_RUN if (outcome / name / "manifest.json").exists()},
         predictions={name: own for (name, of), own in answers_of(outcome).items() if of == split},
         adapter=trained / "adapter",
     )
+
+
+def scores_there(runs: Iterable[Mapping[str, Any]], *, split: str) -> tuple[list[Record], list[Record]]:
+    """Scores, and the entries that say why there is none, of those *runs* that have been scored."""
+    outcomes = [layout.outcome(*_names(run)) for run in runs]
+    found = [_scores(outcome, split) for outcome in outcomes if (outcome / "scores.json").exists()]
+    return [score for scores, _ in found for score in scores], [entry for _, unscored in found for entry in unscored]
+
+
+def _scores(outcome: Path, split: str) -> tuple[list[Record], list[Record]]:
+    entries = [entry for entry in read_json(outcome / "scores.json") if entry["split"] == split]
+    return [e for e in entries if "unscored" not in e], [e for e in entries if "unscored" in e]
 
 
 def answers_of(outcome: Path) -> dict[tuple[str, str], list[Record]]:

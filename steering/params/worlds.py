@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from steering.params.analyses import Analyses, AnalysisName
 from steering.params.models import Name, Part, absent, nothing
+from steering.params.papers import Paper
 
 Split = Literal["train", "val", "test"]
 FormName = Literal[
@@ -301,6 +302,7 @@ class Experiment(Part):
     benchmarks: list[Name] | None = Field(None, min_length=1, exclude_if=absent)
     attention: Attention | None = None
     analyses: list[AnalysisName] = Field([], exclude_if=nothing)
+    paper: Paper | None = Field(None, exclude_if=absent)
 
     @property
     def mixtures(self) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from steering.analyse.sections import depth, landscape, token_control
+from steering.analyse.sections import depth, landscape, paper, token_control
 from steering.analyse.sections.overhead import overhead
 from steering.analyse.sections.section import Section
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from steering.analyse.report import ReportInput
 
 SECTIONS: Mapping[str, Callable[[ReportInput], Section | None]] = {
+    "paper": paper.section,
     "depth": depth.section,
     "landscape": landscape.section,
     "token_control": token_control.section,
