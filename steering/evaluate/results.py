@@ -59,7 +59,7 @@ def _read(run: Mapping[str, Any], split: str) -> RunResults:
         metrics=read_metrics(trained / "metrics.jsonl"),
         scores=[score for score in scores if "unscored" not in score],
         unscored=[score for score in scores if "unscored" in score],
-        attention=read_json(outcome / "attention.json"),
+        attention=read_json(outcome / "attention" / "attention.json"),
         analyses={name: outcome / name for name in OF_A_RUN if (outcome / name / "manifest.json").exists()},
         predictions={name: own for (name, of), own in answers_of(outcome).items() if of == split},
         adapter=trained / "adapter",

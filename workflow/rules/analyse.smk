@@ -9,7 +9,8 @@ rule attention:
         encoder_of,
         layout.run("{world}", "{data}", "{arm}", "{seed}") / "manifest.json",
     output:
-        OUTCOME / "attention.json",
+        OUTCOME / "attention" / "manifest.json",
+        OUTCOME / "attention" / "attention.json",
     log:
         layout.log("attention", **RUN_WORDS),
     threads: threads_of
