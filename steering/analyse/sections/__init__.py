@@ -8,12 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from steering.analyse.sections.attention_cost import attention_cost
+from steering.analyse.sections.maps import maps
 from steering.analyse.sections.section import Section
 
 if TYPE_CHECKING:
     from steering.analyse.report import ReportInput
 
-SECTIONS: Mapping[str, Callable[[ReportInput], Section | None]] = {}
+SECTIONS: Mapping[str, Callable[[ReportInput], Section | None]] = {
+    "attention_cost": attention_cost,
+    "maps": maps,
+}
 """In the order shown."""
 
 
