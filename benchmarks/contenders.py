@@ -162,18 +162,22 @@ def _contender(base: nn.Module, settings: Settings, batch: Batch, *, seed: int) 
     return Contender(model, batch, extra_bytes=weight_bytes(model) - weight_bytes(base))
 
 
-def random_batch(size: Size, *, dtype: torch.dtype, seed: int) -> Batch:
-    """Samples of one picture and one question each, all of the same length: no padding."""
+def random_batch(size: Size, *, dtype: torch.dtype, seed: int, answer: int | None = None) -> Batch:
+    """Samples of one picture and one question each, all of the same length: no padding.
+
+    answer: its words, all else being asked; by default what a question of QUESTION words leaves.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def words(count: int) -> tuple[int, ...]:
         return tuple(torch.randint(1, size.vocabulary, (count,), generator=generator).tolist())
 
-    answer = size.tokens - size.visual - OPENING - QUESTION
+    told = size.tokens - size.visual - OPENING - QUESTION if answer is None else answer
+    asked = size.tokens - size.visual - OPENING - told
     samples = [
         Sample(
             words(OPENING),
-            (Turn(words(QUESTION), words(answer)),),
+            (Turn(words(asked), words(told)),),
             0.02 * torch.randn(size.visual, size.hidden, generator=generator),
         )
         for _ in range(size.samples)

@@ -1,13 +1,12 @@
-"""LMAR and the share of attention on visual positions, per layer, of one run: writes results/runs/.../attention.json.
+"""LMAR and the share of attention on visual positions, per layer, of one run: writes results/runs/.../attention/.
 
 The queries are the positions that produce the run's own answers; fused attention runs the model, and only those
-rows are computed again.
+rows are computed again. attention.json keeps each sample's share, so that runs can be compared sample by sample.
 """
 
-import json
-
 from steering import layout
-from steering.job import Slice, run_stage
+from steering.evaluate.answered import answered, measuring
+from steering.job import Job, Slice, run_stage
 from steering.manifest import write_json
 
 NOTES = {
@@ -18,24 +17,27 @@ NOTES = {
 
 
 def main(content: Slice) -> None:
+    run = (content["world"], content["data"], content["arm"], content["seed"])
+    job = Job("attention", content, measuring(content, run, content["form"]["dataset"]))
+    if not job.finished.exists():
+        with job.making() as out:
+            write_json(out / "attention.json", _measured(content, run))
+            job.manifest(out)
+    job.deliver(layout.outcome(*run) / "attention")
+
+
+def _measured(content: Slice, run: tuple) -> Slice:
     from steering.analyse.attention import ModalityAttention, attention_summary
     from steering.evaluate.trained import trained
 
-    names = (content["world"], content["data"], content["arm"], content["seed"])
-    model, samples = trained(content, layout.run(*names))
-    records = _answered(names, content["benchmark"], content["questions"])
+    model, samples = trained(content, layout.run(*run))
+    records = answered(layout.outcome(*run), content["benchmark"])[: content["questions"]]
     parts = [_measure(model, samples, records[i : i + 8]) for i in range(0, len(records), 8)]
-    summary = attention_summary(ModalityAttention.joined(parts), seed=0)
-    about = {"run": "/".join((*names[:3], f"seed{names[3]}")), "arm": names[2], "seed": names[3]}
+    named = [{"id": record["id"], "group": record["group"]} for record in records]
+    summary = attention_summary(ModalityAttention.joined(parts), seed=0, named=named)
+    about = {"run": "/".join((*run[:3], f"seed{run[3]}")), "arm": run[2], "seed": run[3]}
     about |= {"benchmark": content["benchmark"], "layers": len(summary["visual_share"]), "protocol": NOTES}
-    write_json(layout.outcome(*names) / "attention.json", about | summary)
-
-
-def _answered(names: tuple, benchmark: str, count: int) -> list[Slice]:
-    path = layout.outcome(*names) / "predictions" / "predictions.jsonl"
-    with path.open(encoding="utf-8") as file:
-        records = [line for line in map(json.loads, file) if line["benchmark"] == benchmark]
-    return [line for line in sorted(records, key=lambda line: line["id"]) if line["picture"]][:count]
+    return about | summary
 
 
 def _measure(model, samples, records: list[Slice]):

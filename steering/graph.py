@@ -30,7 +30,7 @@ OUTPUTS: dict[str, Callable[..., Path]] = {
     "predict": lambda **run: layout.outcome(**run) / "predictions",
     "judge": lambda **run: layout.outcome(**run) / "verdicts.json",
     "score": lambda **run: layout.outcome(**run) / "scores.json",
-    "attention": lambda **run: layout.outcome(**run) / "attention.json",
+    "attention": lambda **run: layout.outcome(**run) / "attention",
     "analysis": lambda **words: layout.analysis(**words),
     "overhead": lambda experiment: layout.overhead(experiment),
     "report": lambda experiment: layout.experiment(experiment) / "report.html",
@@ -38,8 +38,8 @@ OUTPUTS: dict[str, Callable[..., Path]] = {
 }
 """In the order in which they run; a folder with a manifest, or a single file without."""
 
-SINGLE_FILES = {"check", "features", "mixture", "judge", "score", "attention", "overhead", "report", "track"}
-OF_A_MODEL = ("connector", "tune", "predict_part", "predict", "analysis")
+SINGLE_FILES = {"check", "features", "mixture", "judge", "score", "overhead", "report", "track"}
+OF_A_MODEL = ("connector", "tune", "predict_part", "predict", "attention", "analysis")
 OF_A_RUN = ("tune", "predict_part", "predict", "attention", "analysis", "overhead")
 RUN_RULES = ("tune", "predict", "judge", "score", "attention")
 REPORTED = ("score", "attention")
@@ -185,6 +185,7 @@ class Graph:
             return common | self._start_of(words) | {"conversations": mixture, "connector": connector}
         if rule == "analysis":
             common |= {"conversations": layout.mixture(name, words["data"])}
+        if rule in ("attention", "analysis"):
             common |= {"answers": layout.outcome(**_run_of(words)) / "predictions"}
         return common | self._start_of(words) | {"run": layout.run(**_run_of(words))}
 

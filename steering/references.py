@@ -77,6 +77,7 @@ def _world_faults(where: str, world: Any, raw: dict[str, Any]) -> Iterator[str]:
         yield from _start_faults(f"{where}.mixtures.{name}.start", lookup(mixture, "start"), world, raw)
     for name, wanted in entries(world, "analyses"):
         yield from _known(f"{where}.analyses.{name}.benchmark", lookup(wanted, "benchmark"), benchmarks)
+    yield from _map_faults(f"{where}.analyses.maps.layers", world, raw)
     yield from _known(f"{where}.judge", lookup(world, "judge"), raw.get("judges", {}))
 
 
@@ -90,6 +91,16 @@ def _start_faults(where: str, start: Any, world: Any, raw: dict[str, Any]) -> It
     yield from _known(f"{where}.arm", lookup(start, "arm"), merged)
     if lookup(world, "tune", "encoder_layers"):
         yield f"{where}: with encoder_layers, which train another encoder in every run; allowed: one of both"
+
+
+def _map_faults(where: str, world: Any, raw: dict[str, Any]) -> Iterator[str]:
+    """Maps are of layers that the world's language model has."""
+    wanted = lookup(world, "analyses", "maps", "layers")
+    depth = lookup(raw, "language_models", lookup(world, "language_model"), "config", "num_hidden_layers")
+    if isinstance(wanted, list) and isinstance(depth, int):
+        for layer in wanted:
+            if isinstance(layer, int) and not 1 <= layer <= depth:
+                yield f"{where}: {layer}; allowed: 1..{depth}, the language model's layers"
 
 
 def _experiment_faults(where: str, name: str, experiment: Any, raw: dict[str, Any]) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """Which jobs are done: their output is there, made from today's slice and from inputs that are themselves done.
 
 A job that writes a manifest is asked the way the job asks itself: kind, slice and the digests of its inputs, which
-together name its state in the run store. An output without a manifest (check, features, mixture, scores, attention,
-report) does not tell what made it; the workflow keeps that record, and `recorded` reads it. What is not known to be
-today's is stale, never done.
+together name its state in the run store. An output without a manifest (check, features, mixture, scores, report) does
+not tell what made it; the workflow keeps that record, and `recorded` reads it. What is not known to be today's is
+stale, never done.
 """
 
 from __future__ import annotations

@@ -246,6 +246,19 @@ def test_experiments_of_one_world_measure_attention_on_one_benchmark(faults):
     ]
 
 
+@pytest.mark.parametrize(("layers", "wrong"), [("[1, 4]", []), ("[0, 4, 5]", [0, 5])])
+def test_maps_are_of_layers_that_the_language_model_has(loaded, layers, wrong):
+    asked = f"    analyses: {{maps: {{benchmark: shapes, questions: 2, layers: {layers}}}}}\n    pretrain:"
+    if not wrong:
+        assert loaded(("    pretrain:", asked)).worlds["small"].analyses.maps.layers == [1, 4]
+        return
+    with pytest.raises(ParamsError) as caught:
+        loaded(("    pretrain:", asked))
+    where, allowed = "worlds.small.analyses.maps.layers", "allowed: 1..4, the language model's layers"
+    told = [fault.split("params.yaml: ", 1)[1] for fault in caught.value.faults]
+    assert told == [f"{where}: {layer}; {allowed}" for layer in wrong]
+
+
 EXTENDED = "  big:\n    extends: small\n    tune: {steps: 50}\nlanguage_models:"
 
 

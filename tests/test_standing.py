@@ -162,6 +162,18 @@ def test_an_input_made_anew_makes_what_was_made_of_it_stale(project):
     assert found["tune"] == (0, 0, 3)
 
 
+def test_attention_is_of_the_answers_that_are_there(project):
+    project.finish()
+    run = words_of(project.plan().runs("table")[0])
+    path = layout.outcome(**run) / "predictions" / "manifest.json"
+    told = json.loads(path.read_text())
+    write_json(path, told | {"outputs": {"file": "another"}})
+    found = counts(project.standing())
+    assert (found["attention"], "predict" in found) == ((2, 0, 1), False)
+    write_json(path, told)
+    assert "attention" not in counts(project.standing())
+
+
 def test_a_lost_file_leaves_nothing_above_it_done(project):
     project.finish()
     layout.mixture("small", "mix").unlink()

@@ -4,36 +4,27 @@
     LMAR_l        = mean over samples of (mean attention per visual token / mean attention per text token)
 
 (MoReS paper, Fig. 1 and Eq. 2.) The model runs with fused attention; only the chosen query rows are computed
-again, one sample and one layer at a time, and reduced to sums over the groups at once, so no t x t map ever
-exists. Gemma 2 caps its attention scores, which no fused attention knows: it runs with eager attention, whose maps
-exist one layer at a time. "Per token" counts the columns that each query row can see. The attention sink (the first
-token) dominates "text", so everything is given with and without it.
+again, one layer at a time (steering.analyse.capture), and reduced to sums over the groups at once, so no t x t map
+ever exists and what is kept is O(layers x samples). "Per token" counts the columns that each query row can see. The
+attention sink (the first token) dominates "text", so everything is given with and without it.
 
-Shapes: b samples, t positions, q query rows of one sample, h heads, g query heads per key head, e head size,
-l layers, c column groups, n samples of all batches.
+Shapes: b samples, t positions, q query rows of a sample, h heads, l layers, c column groups, n samples of all batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
-from transformers.models.gemma2.modeling_gemma2 import eager_attention_forward
 
+from steering.analyse.capture import HELD, Scores, View, full, read_by
 from steering.errors import DataError
 from steering.model.marks import Marks
-
-CAPTURE = "steering_capture"
-_active: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
 
 
 @dataclass(frozen=True)
@@ -58,11 +49,12 @@ class Recorder:
 
     def __init__(self, queries: Tensor, columns: Mapping[str, Tensor]):
         self.length = queries.shape[1]
-        self.groups = torch.stack([columns[name].bool() for name in columns])  # (c, b, t)
         self.names = list(columns)
-        self.rows = [row.nonzero().squeeze(1) for row in queries.bool()]  # b of (q,)
+        self.groups = torch.stack([columns[name].float() for name in columns])  # (c, b, t)
+        self.rows, self.share = _padded(queries.bool())  # (b, q) each
         self.layers: dict[int, Tensor] = {}
         self.seen: Tensor | None = None
+        self._views: dict[int, tuple[Tensor | None, View]] = {}
 
     def mass(self) -> dict[str, Tensor]:
         """Mean attention mass of each group over heads and query rows: (l, b); NaN for a sample without queries."""
@@ -81,101 +73,60 @@ class Recorder:
         mass = {name: value.double().cpu().numpy() for name, value in self.mass().items()}
         return ModalityAttention(mass, {name: value.double().cpu().numpy() for name, value in self.counts().items()})
 
-    @torch.no_grad()
-    def record(
-        self, layer: int, query: Tensor, key: Tensor, *, mask: Tensor | None, scaling: float, cap: float | None
-    ) -> None:
-        """Adds a layer: query (b, h, t, e), key (b, h / g, t or more, e), mask None (causal) or as SDPA takes it.
+    def record(self, layer: int, scores: Scores) -> None:
+        """Adds a layer, a few samples at a time."""
+        scores = full(scores, self.length)
+        view = self._view(scores)
+        share = self._shared(view)  # (b, q)
+        heads = scores.query.shape[1]
+        step = max(1, HELD // (heads * self.rows.shape[1] * self.length))
+        spread = []
+        for start in range(0, len(share), step):
+            some = slice(start, start + step)
+            weights = scores.weights(self.rows, view, some)  # (b, h, q, t)
+            each = (share[some] / heads).unsqueeze(1).expand(-1, heads, -1).flatten(1).unsqueeze(1)  # (b, 1, h q)
+            spread.append(each @ weights.flatten(1, 2))  # (b, 1, t)
+        self.layers[layer] = _grouped(torch.cat(spread).squeeze(1), self.groups)
+        self.seen = _grouped((share.unsqueeze(1) @ view.visible.float()).squeeze(1), self.groups)
 
-        Scores s become cap * tanh(s / cap) where *cap* is given.
-        """
-        if query.shape[2] != self.length:
-            raise DataError(f"attention: a pass over {query.shape[2]} positions; allowed one over all {self.length}")
-        key = key[:, :, : self.length]  # a static cache is longer than the text
-        samples = [
-            self._sample(query[place], key[place], place=place, mask=mask, scaling=scaling, cap=cap)
-            for place in range(len(self.rows))
-        ]
-        self.layers[layer] = torch.stack([mass for mass, _ in samples], dim=1)  # (c, b)
-        self.seen = torch.stack([seen for _, seen in samples], dim=1)  # (c, b)
+    def _view(self, scores: Scores) -> View:
+        """Layers share their mask, so it is read once; the marks move to where the model is."""
+        device = scores.query.device
+        self.groups, self.rows, self.share = self.groups.to(device), self.rows.to(device), self.share.to(device)
+        known = self._views.get(id(scores.mask))
+        if known is None:
+            known = scores.mask, View.of(scores.mask, self.rows, length=self.length)  # the mask keeps its id
+            self._views[id(scores.mask)] = known
+        return known[1]
 
-    def _sample(
-        self, query: Tensor, key: Tensor, *, place: int, mask: Tensor | None, scaling: float, cap: float | None
-    ) -> tuple[Tensor, Tensor]:
-        """Mass and visible columns of each group, (c,) each, for the sample at *place*."""
-        rows = self.rows[place].to(query.device)
-        groups = self.groups[:, place].to(query.device, torch.float32)  # (c, t)
-        bias = _bias(mask, place, rows, length=self.length)  # (1 or h, q, t) additive
-        visible = bias[0] > -torch.inf  # (q, t)
-        fed = visible.any(1)  # a padded row sees nothing
-        chosen = query[:, rows[fed]].float().unflatten(0, (len(key), -1)).flatten(1, 2)  # (h / g, g q, e)
-        scores = (chosen @ key.float().mT * scaling).view(len(query), -1, self.length)  # (h, q, t)
-        scores = scores if cap is None else cap * torch.tanh(scores / cap)
-        weights = (scores + bias[:, fed]).softmax(-1)  # (h, q, t)
-        mass = (weights @ groups.T).mean((0, 1))
-        return mass, (visible[fed].float() @ groups.T).mean(0)
+    def _shared(self, view: View) -> Tensor:
+        """How much each query row weighs in its sample's mean; a padded row nothing, for it sees nothing: (b, q)."""
+        fed = self.share * view.visible.any(-1)
+        return fed / fed.sum(1, keepdim=True)
 
 
-def _bias(mask: Tensor | None, place: int, rows: Tensor, *, length: int) -> Tensor:
-    """What is added to the scores of the query *rows* of a sample, -inf where nothing is seen: (1 or h, q, t)."""
-    if mask is None:
-        columns = torch.arange(length, device=rows.device)
-        visible = (columns <= rows.unsqueeze(1)).unsqueeze(0)
-        return torch.zeros(visible.shape, device=rows.device).masked_fill_(~visible, -torch.inf)
-    own = mask[place if len(mask) > 1 else 0][:, rows, :length]
-    if own.dtype == torch.bool:
-        return torch.zeros(own.shape, device=own.device).masked_fill_(~own, -torch.inf)
-    # The least number of a dtype is the custom for "not seen", and a sum with it can fall short of -inf.
-    return own.float().masked_fill(own <= torch.finfo(own.dtype).min / 2, -torch.inf)
+def _padded(queries: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of *queries* (b, t), filled up to the most that a sample has, and 1 for a real one, 0 for a filler."""
+    counts = queries.sum(1, keepdim=True)  # (b, 1)
+    most = max(1, int(counts.max()))
+    rows = queries.int().sort(1, descending=True, stable=True).indices[:, :most]
+    return rows, (torch.arange(most, device=queries.device) < counts).float()
 
 
-def _captured_attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
-) -> tuple[Tensor, None]:
-    """SDPA, or eager attention where scores are capped, with the recorder under way reading queries and keys first."""
-    recorder, cap = _active.get(), options.get("softcap")
-    if recorder is not None:
-        scaling = options.get("scaling") or query.shape[-1] ** -0.5
-        recorder.record(module.layer_idx, query, key, mask=attention_mask, scaling=scaling, cap=cap)
-    if cap is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    length = query.shape[2]
-    key, value = key[:, :, :length], value[:, :, :length]
-    mask = _additive(attention_mask, length, query)
-    return eager_attention_forward(module, query, key, value, mask, **options)[0], None
-
-
-def _additive(mask: Tensor | None, length: int, like: Tensor) -> Tensor:
-    """The mask of one full pass as eager attention takes it: (1 or b, 1, t, t), from None (causal) or SDPA's."""
-    if mask is None:
-        mask = torch.ones(1, 1, length, length, dtype=torch.bool, device=like.device).tril()
-    mask = mask[..., :length]
-    if mask.dtype != torch.bool:
-        return mask
-    return like.new_zeros(mask.shape).masked_fill_(~mask, torch.finfo(like.dtype).min)
-
-
-AttentionInterface.register(CAPTURE, _captured_attention)
-AttentionMaskInterface.register(CAPTURE, sdpa_mask)
+def _grouped(spread: Tensor, groups: Tensor) -> Tensor:
+    """What of *spread* (b, t) falls on each of *groups* (c, b, t): (c, b)."""
+    return torch.einsum("bt,cbt->cb", spread, groups)
 
 
 @contextmanager
 def capture(language_model: nn.Module, *, queries: Tensor, columns: Mapping[str, Tensor]) -> Iterator[Recorder]:
-    """A recorder of the one full forward pass that is run within; the attention implementation is restored after.
+    """A recorder of the one full forward pass that is run within, in whatever way the model is called.
 
-    queries: (b, t) bool, the query rows, not on padding; columns: group -> (b, t) bool. The language model may be
-    wrapped by PEFT, and may be called in any way (by its decoder alone, or within a composed model).
+    queries: (b, t) bool, the query rows, not on padding; columns: group -> (b, t) bool.
     """
-    decoder: Any = language_model.get_decoder()  # type: ignore[operator]
-    before = decoder.config._attn_implementation
     recorder = Recorder(queries, columns)
-    token = _active.set(recorder)
-    try:
-        decoder.set_attn_implementation(CAPTURE)
+    with read_by(language_model, recorder):
         yield recorder
-    finally:
-        decoder.set_attn_implementation(before)
-        _active.reset(token)
 
 
 @torch.no_grad()
@@ -217,30 +168,42 @@ def lmar(mass: Mapping[str, Any], counts: Mapping[str, Any], *, text: str = "tex
     return (mass["visual"] / counts["visual"]) / (mass[text] / counts[text])
 
 
-def attention_summary(attention: ModalityAttention, *, seed: int, resamples: int = 2000) -> dict[str, Any]:
-    """The parts "n", "lmar" and "visual_share" of a run's attention record, with 95 % bootstrap intervals over samples.
+def attention_summary(
+    attention: ModalityAttention, *, seed: int, named: Sequence[Mapping[str, Any]] = (), resamples: int = 2000
+) -> dict[str, Any]:
+    """What a run's attention record tells: "n", and "lmar" and "visual_share" by layer, "visual_attention" over all of
+    them, with 95 % bootstrap intervals over samples.
 
+    named: "id" and "group" of each sample; "samples" then has those columns with each one's own visual_attention.
     Samples without visual, text or query tokens are left out; raises DataError where none is left.
     """
-    kept = _whole(attention)
+    filled = _filled(attention)
+    kept = ModalityAttention(
+        {group: value[:, filled] for group, value in attention.mass.items()},
+        {group: value[filled] for group, value in attention.counts.items()},
+    )
     n = kept.mass["visual"].shape[1]
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples) / n  # (resamples, n)
     weights = np.vstack([np.full(n, 1 / n), weights])  # the first row is the estimate itself
     ratios = {"with_sink": "text", "without_sink": "text_without_sink"}
+    each = kept.mass["visual"].mean(0)  # (n,)
+    names = [entry for entry, whole in zip(named, filled, strict=True) if whole] if named else []
+    columns = {column: [entry[column] for entry in names] for column in ("id", "group")} if names else {}
     return {
         "n": n,
         "lmar": {name: _lmar_intervals(kept, weights, text=text) for name, text in ratios.items()},
         "visual_share": _intervals(weights @ kept.mass["visual"].T),
+        "visual_attention": _intervals(weights @ each[:, None])[0],
+        "samples": columns | {"visual_attention": each.tolist()},
     }
 
 
-def _whole(attention: ModalityAttention) -> ModalityAttention:
-    """The samples for which every ratio is a number."""
-    filled = np.all([count > 0 for count in attention.counts.values()], axis=0)
+def _filled(attention: ModalityAttention) -> np.ndarray:
+    """(n,) bool: the samples for which every ratio is a number."""
+    filled: np.ndarray = np.all([count > 0 for count in attention.counts.values()], axis=0)
     if not filled.any():
         raise DataError("attention: no sample has queries that see visual and text tokens; allowed one or more")
-    mass = {group: value[:, filled] for group, value in attention.mass.items()}
-    return ModalityAttention(mass, {group: value[filled] for group, value in attention.counts.items()})
+    return filled
 
 
 def _lmar_intervals(attention: ModalityAttention, weights: np.ndarray, *, text: str) -> dict[str, list]:

@@ -39,9 +39,20 @@ def pareto(means: pd.DataFrame, arms: Sequence[str]) -> alt.LayerChart:
     *means*: one row per arm with arm, trainable_llm, value, low, high (0..1). The axis is logarithmic; an arm that
     trains nothing stands left of a break, under its true 0.
     """
-    frame = means.dropna(subset=["value"]).copy()
+    frame = means.dropna(subset=["value"])
+    x, marks = _against_parameters(frame, arms, "mean score, %")
+    front = alt.Chart(_front(_placed(frame))).mark_line(interpolate="step-after", color=GREY, strokeDash=[5, 4])
+    return _layer([front.encode(x=x, y=_percent_axis("value", "mean score, %")), *marks], height=300)
+
+
+def attention_cost(means: pd.DataFrame, arms: Sequence[str]) -> alt.LayerChart:
+    """Parameters trained in the language model against the attention on visual tokens; *means* as for `pareto`."""
+    return _layer(_against_parameters(means, arms, "attention on visual tokens, %")[1], height=300)
+
+
+def _against_parameters(frame: pd.DataFrame, arms: Sequence[str], title: str) -> tuple[alt.X, list[alt.Chart]]:
+    """The axis of parameters, and each arm's point with its interval, behind a break where it trains nothing."""
     zero, ticks = _zero_and_ticks(frame["trainable_llm"])
-    frame["place"] = [math.log10(count) if count > 0 else zero for count in frame["trainable_llm"]]
     label = f"datum.value <= {zero} ? '0' : replace(replace(format(pow(10, datum.value), '~s'), 'G', 'B'), 'k', 'k')"
     x = alt.X(
         "place:Q",
@@ -50,18 +61,21 @@ def pareto(means: pd.DataFrame, arms: Sequence[str]) -> alt.LayerChart:
         scale=alt.Scale(domain=[ticks[0] - 0.4, ticks[-1] + 0.4], nice=False),
     )
     tip = [alt.Tooltip("arm"), alt.Tooltip("trainable_llm", format=",", title="parameters"), *_percent_tips()]
-    y = _percent_axis("value", "mean score, %")
-    base = alt.Chart(_percents(frame))
-    front = alt.Chart(_front(frame)).mark_line(interpolate="step-after", color=GREY, strokeDash=[5, 4]).encode(x=x, y=y)
-    low = _percent_axis("low", "mean score, %")
-    whiskers = base.mark_rule(strokeWidth=2).encode(x=x, y=low, y2="high_percent:Q", color=_colour(arms))
-    points = base.mark_point(filled=True, size=130, opacity=1).encode(
-        x=x, y=y, color=_colour(arms), shape=_shape(arms), tooltip=tip
+    base = alt.Chart(_percents(_placed(frame)))
+    whiskers = base.mark_rule(strokeWidth=2).encode(
+        x=x, y=_percent_axis("low", title), y2="high_percent:Q", color=_colour(arms)
     )
-    layers: list[alt.Chart] = [front, whiskers, points]
-    if (frame["trainable_llm"] == 0).any():
-        layers.insert(0, _rule(pd.DataFrame({"place": [zero + 0.5]}), x))
-    return _layer(layers, height=300)
+    points = base.mark_point(filled=True, size=130, opacity=1).encode(
+        x=x, y=_percent_axis("value", title), color=_colour(arms), shape=_shape(arms), tooltip=tip
+    )
+    rule = [_rule(pd.DataFrame({"place": [zero + 0.5]}), x)] if (frame["trainable_llm"] == 0).any() else []
+    return x, [*rule, whiskers, points]
+
+
+def _placed(frame: pd.DataFrame) -> pd.DataFrame:
+    """*frame* with the place of each row on the axis of parameters."""
+    zero, _ = _zero_and_ticks(frame["trainable_llm"])
+    return frame.assign(place=[math.log10(count) if count > 0 else zero for count in frame["trainable_llm"]])
 
 
 def losses(curves: pd.DataFrame, arms: Sequence[str]) -> alt.LayerChart:

@@ -13,7 +13,9 @@ chatml is what Qwen and SmolLM were tuned on, without a system turn. tokenizer i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from transformers import PreTrainedTokenizerBase
 
@@ -82,6 +84,11 @@ def template_named(name: str, tokenizer: PreTrainedTokenizerBase | None = None) 
     return TEMPLATES[name]
 
 
+def _shared(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many ids two texts have in common before they part."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+
+
 class Scribe:
     """Writes conversations as token ids with one tokenizer and one template.
 
@@ -146,6 +153,19 @@ class Scribe:
         if later:
             return self._ids(template.again + text)
         return self._ids(template.before + text) if pictured else self._opens(text)
+
+    def framing(self, question: str) -> tuple[int, int]:
+        """How many ids of a pictured turn's question, at its start and at its end, are the template's alone.
+
+        An id that holds some of both is the question's.
+        """
+        whole = self._asked(question, pictured=True, later=False)
+        front = _shared(self._ids(self.template.before), whole)
+        return front, _shared(self._ids(self.template.after)[::-1], whole[front:][::-1])
+
+    def texts(self, ids: Sequence[int], *, hidden: Sequence[bool]) -> list[str]:
+        """What each of *ids* says by itself; nothing where it is hidden, as the places of a picture are."""
+        return ["" if away else str(self.tokenizer.decode([one])) for one, away in zip(ids, hidden, strict=True)]
 
     def _opens(self, text: str) -> tuple[int, ...]:
         """A question without a picture, right behind the opening."""

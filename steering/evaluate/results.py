@@ -69,7 +69,7 @@ def _read(run: Mapping[str, Any], split: str) -> RunResults:
         metrics=read_metrics(trained / "metrics.jsonl"),
         scores=scores,
         unscored=unscored,
-        attention=read_json(outcome / "attention.json") if (outcome / "attention.json").exists() else {},
+        attention=_attention(outcome),
         analyses={name: outcome / name for name in OF_A_RUN if (outcome / name / "manifest.json").exists()},
         predictions={name: own for (name, of), own in answers_of(outcome).items() if of == split},
         adapter=trained / "adapter",
@@ -86,6 +86,12 @@ def scores_there(runs: Iterable[Mapping[str, Any]], *, split: str) -> tuple[list
 def _scores(outcome: Path, split: str) -> tuple[list[Record], list[Record]]:
     entries = [entry for entry in read_json(outcome / "scores.json") if entry["split"] == split]
     return [e for e in entries if "unscored" not in e], [e for e in entries if "unscored" in e]
+
+
+def _attention(outcome: Path) -> Record:
+    """What was measured of a run's attention; empty for one that is not asked what that is measured on."""
+    path = outcome / "attention" / "attention.json"
+    return read_json(path) if path.exists() else {}
 
 
 def answers_of(outcome: Path) -> dict[tuple[str, str], list[Record]]:

@@ -25,8 +25,11 @@ from steering.model.encoders import VisionEncoder
 from steering.model.language import backbone_of, logits_at
 from steering.model.marks import MarkBoard, Marks, board_of
 
-FUSED = {"sdpa", "flash_attention_2"}
-"""transformers' names of attention that needs no mask for plainly causal rows."""
+CAPTURED = "steering_capture"
+"""The name of fused attention that is read while it runs: steering.analyse.capture."""
+
+FUSED = {"sdpa", "flash_attention_2", CAPTURED}
+"""Names of attention that needs no mask for plainly causal rows."""
 
 
 class ComposedModel(nn.Module):

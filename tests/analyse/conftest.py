@@ -121,7 +121,16 @@ def attention(arm: str, seed: int) -> dict[str, Any]:
         "protocol": {"queries": "the positions that produce the answer's tokens; heads averaged"},
         "lmar": variants,
         "visual_share": [band(value, 0.02) for value in share],
+        "visual_attention": band(sum(share) / LAYERS, 0.01),
+        "samples": samples(sum(share) / LAYERS, chance),
     }
+
+
+def samples(mean: float, chance: random.Random) -> dict[str, Any]:
+    """The attention on the picture of each question, three to a picture."""
+    names = [str(number) for number in range(QUESTIONS)]
+    values = [mean + 0.05 * chance.uniform(-1, 1) for _ in names]
+    return {"id": names, "group": [f"p{n // 3}" for n in range(QUESTIONS)], "visual_attention": values}
 
 
 def manifest(arm: str, seed: int) -> dict[str, Any]:

@@ -219,6 +219,31 @@ def test_no_map_of_all_rows_is_ever_made() -> None:
     assert largest.elements < length * length
 
 
+def test_weights_are_float32_where_the_model_runs_by_autocast() -> None:
+    placed, model = marks(), tiny("llama")
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        capture(model, queries=answer_queries(placed), columns=modality_columns(placed)) as recorder,
+    ):
+        model(input_ids=ids())
+    mass = recorder.mass()
+    assert mass["visual"].dtype == torch.float32
+    assert_same({"all": mass["visual"] + mass["text"]}, {"all": torch.ones(LAYERS, 2)})
+
+
+def test_samples_a_few_at_a_time_are_the_same_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    placed, model = marks(pad=3), tiny("qwen2")
+    mask = (placed.prompt | placed.visual | placed.answer).long()
+    queries = answer_queries(placed)
+    queries[1, 14:] = False  # samples of different numbers of rows
+    options: dict[str, Any] = {"queries": queries, "columns": modality_columns(placed)}
+    inputs = {"input_ids": ids(), "attention_mask": mask}
+    together = modality_attention(model, inputs, **options)
+    monkeypatch.setattr("steering.analyse.attention.HELD", 1)
+    assert_same(modality_attention(model, inputs, **options), together)
+    assert_same(together, eager(tiny("qwen2", "eager"), inputs, queries, options["columns"]))
+
+
 def test_a_partial_pass_is_refused() -> None:
     placed, model = marks(), tiny("phi")
     with (

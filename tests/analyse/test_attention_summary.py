@@ -55,6 +55,19 @@ def test_the_interval_is_about_two_standard_errors() -> None:
     assert abs((share["high"] - share["low"]) / (3.92 * record(400).mass["visual"][0].std() / 20) - 1) < 0.1
 
 
+def test_visual_attention_is_the_mean_over_layers_with_the_samples_it_is_made_of() -> None:
+    named = [{"id": str(n), "group": str(n // 2)} for n in range(40)]
+    attention = record()
+    attention.counts["visual"][3] = 0
+    summary = attention_summary(attention, seed=0, named=named)
+    each = np.delete(attention.mass["visual"].mean(0), 3)
+    np.testing.assert_allclose(summary["samples"]["visual_attention"], each)
+    np.testing.assert_allclose(summary["visual_attention"]["value"], each.mean())
+    assert summary["visual_attention"]["low"] < each.mean() < summary["visual_attention"]["high"]
+    assert summary["samples"]["id"] == [str(n) for n in range(40) if n != 3]
+    assert summary["samples"]["group"][:4] == ["0", "0", "1", "2"]
+
+
 def test_samples_without_visual_tokens_are_left_out() -> None:
     attention = record()
     attention.counts["visual"][3] = 0

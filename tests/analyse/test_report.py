@@ -89,7 +89,15 @@ def test_text_from_data_is_escaped_wherever_it_stands(report_input: ReportInput)
 def test_charts_are_valid_json(page: str) -> None:
     found = re.search(r'<script type="application/json" id="charts">(.*?)</script>', page, re.DOTALL)
     assert found
-    assert set(json.loads(found[1])) == {"differences", "scores", "pareto", "losses", "lmar", "visual_share"}
+    assert set(json.loads(found[1])) == {
+        "differences",
+        "scores",
+        "pareto",
+        "losses",
+        "lmar",
+        "visual_share",
+        "attention_cost",
+    }
 
 
 def test_the_reading_claims_only_what_is_shown(page: str) -> None:

@@ -128,6 +128,21 @@ def test_only_a_pictured_question_begins_behind_a_picture(name: str, tokenizer: 
     assert scribe.turn(QUESTION).question[: len(before)] == before
 
 
+@pytest.mark.parametrize("name", ASKING)
+@pytest.mark.parametrize("question", [QUESTION, "\n\n", "USER: ASSISTANT:"])
+def test_a_question_stands_between_what_is_the_templates_alone(name: str, question: str, tokenizer: Any) -> None:
+    scribe = Scribe(tokenizer, template_named(name))
+    before, after = scribe.framing(question)
+    ids = scribe.turn(question).question
+    assert tokenizer.decode(ids[before : len(ids) - after]) == question
+    assert Scribe(tokenizer, template_named("plain")).framing(question) == (0, 0)
+
+
+def test_texts_are_those_of_single_tokens_and_nothing_where_hidden(chatml: Scribe) -> None:
+    ids = list(chatml.turn("ab", "c").answer)
+    assert chatml.texts(ids, hidden=[False, True]) == ["c", ""]
+
+
 def test_plain_drops_the_question(tokenizer: Any) -> None:
     scribe = Scribe(tokenizer, template_named("plain"))
     turn = scribe.turn("Describe the picture.", "a bus")

@@ -20,7 +20,7 @@ def left(tmp_path, monkeypatch):
     trained, outcome = layout.run(**RUN), layout.outcome(**RUN)
     write_json(trained / "manifest.json", {"run": "tiny/mix/none/seed0"})
     (trained / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
-    write_json(outcome / "attention.json", {})
+    write_json(outcome / "attention" / "attention.json", {})
     scores = [{"benchmark": "pope", "split": split, "metrics": {}} for split in ("test", "val")]
     write_json(outcome / "scores.json", [*scores, {"benchmark": "mmvet", "split": "test", "unscored": "no judge"}])
     lines = [("pope", "val", 1), ("pope", "test", 2), ("mmvet", "test", 3), ("pope", "test", 4)]

@@ -43,7 +43,7 @@ def put_run(invented: ModuleType, arm: str) -> None:
     write_json(trained / "adapter" / "adapter_base.json", {"method": arm})
     (trained / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in invented.history(arm, SEED)))
     write_json(outcome / "scores.json", [invented.score_file(arm, SEED, name) for name in invented.BENCHMARKS])
-    write_json(outcome / "attention.json", invented.attention(arm, SEED))
+    write_json(outcome / "attention" / "attention.json", invented.attention(arm, SEED))
     (outcome / "predictions").mkdir()
     with (outcome / "predictions" / "predictions.jsonl").open("w", encoding="utf-8") as file:
         for name in invented.BENCHMARKS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -84,3 +85,16 @@ def asking(arm: str, settings: dict[str, Any], benchmark: dict[str, Any]) -> dic
     asked = {"pope": benchmark | {"ask": {"questions": 6, "per_picture": 2}}}
     run = {"data": "mix", "arm": arm, "seed": 0, "settings": settings}
     return {**MODEL, **run, "benchmarks": asked, "splits": ["test"]}
+
+
+def put_answers(arm: str, put_manifest: Callable[..., None], answer: str = "yes") -> None:
+    """Three predictions of a run, one on each test picture, all alike."""
+    folder = layout.outcome("tiny", "mix", arm, 0) / "predictions"
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = {"benchmark": "pope", "question": "Red?", "prompt": "Red?", "target": "yes", "answer": answer}
+    lines = [
+        {**asked, "id": str(n), "group": str(n), "image": f"test/{n}.png", "picture": f"pictures/test/{n}.png"}
+        for n in range(3)
+    ]
+    (folder / "predictions.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    put_manifest(folder)

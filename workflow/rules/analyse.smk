@@ -10,7 +10,8 @@ rule attention:
         start_of,
         layout.run("{world}", "{data}", "{arm}", "{seed}") / "manifest.json",
     output:
-        OUTCOME / "attention.json",
+        OUTCOME / "attention" / "manifest.json",
+        OUTCOME / "attention" / "attention.json",
     log:
         layout.log("attention", **RUN_WORDS),
     threads: threads_of

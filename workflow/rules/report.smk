@@ -7,7 +7,7 @@ REPORTED_FILES = ("report.html", "table.csv", "table.md", "scores.png", "metrics
 rule report:
     input:
         lambda w: list(outcomes(PLAN.runs(w.experiment), "scores.json")),
-        lambda w: list(outcomes(PLAN.attended_runs(w.experiment), "attention.json")),
+        lambda w: list(outcomes(PLAN.attended_runs(w.experiment), "attention/attention.json")),
         analyses_of,
     output:
         [layout.experiment("{experiment}") / file for file in REPORTED_FILES],

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from steering.analyse.sections import depth, landscape, paper, token_control
+from steering.analyse.sections.attention_cost import attention_cost
+from steering.analyse.sections.maps import maps
 from steering.analyse.sections.overhead import overhead
 from steering.analyse.sections.section import Section
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 SECTIONS: Mapping[str, Callable[[ReportInput], Section | None]] = {
     "paper": paper.section,
     "depth": depth.section,
+    "attention_cost": attention_cost,
+    "maps": maps,
     "landscape": landscape.section,
     "token_control": token_control.section,
     "overhead": overhead,
