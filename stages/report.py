@@ -6,6 +6,7 @@ of them, and of the others that they are missing.
 
 import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from steering import layout
 from steering.analyse.report import ReportInput, render, write_figures
@@ -24,9 +25,21 @@ def main(content: Slice) -> None:
     told = report_input(content, read_results(runs, split=content["experiment"]["split"]))
     folder.mkdir(parents=True, exist_ok=True)
     write_figures(told, folder)
+    gather_figures(folder)
     render(told, folder / "report.html")
     print(f"{folder / 'report.html'}")
     print((folder / "table.md").read_text(encoding="utf-8"))
+
+
+def gather_figures(folder: Path) -> None:
+    """Copies of the figures in a folder of their own: of files whose number depends on the results, Snakemake's report
+    takes a whole folder only.
+    """
+    together = folder / layout.figures("").name
+    shutil.rmtree(together, ignore_errors=True)
+    together.mkdir()
+    for picture in sorted(folder.glob("*.png")):
+        shutil.copy2(picture, together)
 
 
 def report_input(content: Slice, results: list[RunResults]) -> ReportInput:

@@ -13,7 +13,7 @@ from steering.errors import nearest
 
 RULES = {"all", "fetch", "language_model", "vision_encoder", "dataset", "check", "features", "mixture", "connector"}
 RULES |= {"tune", "predict_part", "predict", "judge", "score", "submit", "attention", "analysis", "overhead"}
-RULES |= {"report", "track", "tracking_database"}
+RULES |= {"report", "index", "track", "tracking_database"}
 RULES |= {"phase_data", "phase_pretrain", "phase_tune", "phase_report"}
 RUNS_FOLDER = "runs"
 DATA_FOLDERS = ("checks", "features", "mixtures")
