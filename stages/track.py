@@ -15,7 +15,7 @@ from steering.tracking import RunRecord, upload, upload_table
 from steering.tracking.provenance import data_inputs, recorded, weights_of
 
 TABLES = ("report.html", "table.csv", "table.md")
-KEPT = ("scores.json", "attention.json")
+KEPT = ("scores.json", "attention.json", "card.md")
 LOCK = layout.STORE / "tracking.lock"
 
 
@@ -45,7 +45,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _record(result: RunResults, colours: Mapping[str, str]) -> RunRecord:
     trained, outcome = result.adapter.parent, layout.outcome(*_names(result))
-    kept = [outcome / name for name in KEPT] + [
+    kept = [outcome / name for name in KEPT if (outcome / name).exists()] + [
         path for path in sorted(result.adapter.iterdir()) if path.suffix == ".json"
     ]
     return RunRecord(

@@ -49,6 +49,8 @@ LIGHT = [
     "steering.analyse.tables",
     "steering.analyse.figures",
     "steering.analyse.report",
+    "steering.analyse.index",
+    "steering.analyse.card",
     "steering.evaluate.benchmarks.submission",
     "steering.data.sources",
     "steering.data.catalogue",
@@ -77,6 +79,7 @@ LIGHT_STAGES = [
     "status",
     "partial",
     "resume",
+    "index",
 ]
 
 # room -> the rooms below it; every room may import the ground
