@@ -1,4 +1,4 @@
-"""The model card of one run, as Hugging Face's hub reads it: what was trained, on what, how well it does, how to load it.
+"""The model card of one run, as Hugging Face's hub reads it: what was trained, on what, how well it does, how it loads.
 
     YAML front matter   ModelCardData: base_model, library_name, licence, tags, and scores as a model-index
     Markdown            method and counts, data, recipe, scores beside the control's, loading, limits, provenance
@@ -10,7 +10,7 @@ this run's, one training seed, intervals over questions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 

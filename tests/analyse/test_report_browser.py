@@ -1,4 +1,4 @@
-"""What a person sees who opens a report or the index: nothing missing, nothing fetched, nothing wider than the screen."""
+"""What a person sees who opens a report or the index: charts, nothing fetched, nothing wider than the screen."""
 
 from __future__ import annotations
 
