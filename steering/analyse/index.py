@@ -2,7 +2,7 @@
 
 It is made from what lies in results/ alone and never fails for what is missing there: an experiment without data is
 "sized only", one without a report "not run" or "partly" done. A report that the workflow does not know to be made by
-today's params.yaml from today's scores is still shown, and said to be "of before".
+today's params.yaml from today's scores is still shown, and said to be "done earlier".
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NUMBERS = ("difference", "low", "high", "p_holm")
 SIDE = 720  # pixels of a thumbnail's width, sharp on a phone
 STATES = {
     "done": "done",
-    "before": "of before",
+    "before": "done earlier",
     "partly": "partly",
     "none": "not run",
     "sized": "sized only",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from steering.analyse import index
@@ -107,6 +108,13 @@ def test_every_chart_has_marks(browser, report):
         assert chart.size["height"] > 100
 
 
+def found(browser: Chrome, selector: str) -> WebElement:
+    """The element of *selector*, in the middle of the screen: else the page is still rolling there when it is clicked."""
+    one = browser.find_element(By.CSS_SELECTOR, selector)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", one)
+    return one
+
+
 def shown(browser: Chrome) -> list[list[str]]:
     """The tags of the cards that are to be seen."""
     cards = browser.find_elements(By.CSS_SELECTOR, ".card")
@@ -117,20 +125,19 @@ def shown(browser: Chrome) -> list[list[str]]:
 def test_the_gallery_shows_what_is_asked_for(browser, report, width):
     show(browser, report, width=width)
     everything = shown(browser)
-    button = browser.find_element(By.CSS_SELECTOR, "[data-filter=won-lora]")
-    button.click()
+    found(browser, "[data-filter=won-lora]").click()
     won = shown(browser)
     assert 0 < len(won) < len(everything)
     assert won == [tags for tags in everything if "won-lora" in tags]
     assert browser.find_element(By.ID, "shown").text == f"{len(won)} of {len(everything)} shown"
-    Select(browser.find_element(By.ID, "benchmark")).select_by_visible_text("icons-pope")
+    Select(found(browser, "#benchmark")).select_by_visible_text("icons-pope")
     assert 0 < len(shown(browser)) < len(won)
     check(browser)
 
 
 def test_the_index_leads_to_the_report(browser, listed):
     show(browser, listed)
-    browser.find_element(By.LINK_TEXT, "report.html").click()
+    found(browser, ".links a").click()
     WebDriverWait(browser, WAIT_SECONDS).until(lambda b: b.current_url.endswith("first_light/report.html"))
 
 

@@ -54,7 +54,7 @@ rule overhead:
         layout.overhead("{experiment}"),
     log:
         layout.log("overhead", experiment="{experiment}"),
-    threads: workflow.cores
+    threads: lambda w: workflow.cores
     resources:
         gpu=lambda w: PARAMS.worlds[PLAN.experiment(w.experiment).world].gpus,
     params:
