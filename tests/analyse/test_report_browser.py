@@ -109,7 +109,7 @@ def test_every_chart_has_marks(browser, report):
 
 
 def found(browser: Chrome, selector: str) -> WebElement:
-    """The element of *selector*, in the middle of the screen: else the page is still rolling there when it is clicked."""
+    """The element of *selector*, in the middle of the screen: else the page still rolls there when it is clicked."""
     one = browser.find_element(By.CSS_SELECTOR, selector)
     browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", one)
     return one
