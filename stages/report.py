@@ -1,4 +1,4 @@
-"""Tables, figures and the offline report of one experiment: writes results/EXPERIMENT/.
+"""Tables, figures and the offline report of one experiment: writes results/EXPERIMENT/, and a model card of each run.
 
 A slice with `there` is that of an experiment of whose runs only these came through: results/EXPERIMENT/partial/ tells
 of them, and of the others that they are missing.
@@ -7,14 +7,16 @@ of them, and of the others that they are missing.
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from steering import layout
+from steering.analyse.card import card
 from steering.analyse.report import ReportInput, render, write_figures
 from steering.data.shards import ImageArchive
 from steering.evaluate.results import RunResults, read_results, run_name
 from steering.forecast import notes
 from steering.job import Slice, run_stage
-from steering.manifest import read_json
+from steering.manifest import read_json, whole
 
 
 def main(content: Slice) -> None:
@@ -22,12 +24,40 @@ def main(content: Slice) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     folder = partial if "there" in content else layout.experiment(content["name"])
     runs = [run for run in content["runs"] if run_name(run) in content.get("there", [run_name(run)])]
-    told = report_input(content, read_results(runs, split=content["experiment"]["split"]))
+    results = read_results(runs, split=content["experiment"]["split"])
+    told = report_input(content, results)
     folder.mkdir(parents=True, exist_ok=True)
     write_figures(told, folder)
+    gather_figures(folder)
     render(told, folder / "report.html")
+    write_cards(content, results)
     print(f"{folder / 'report.html'}")
     print((folder / "table.md").read_text(encoding="utf-8"))
+
+
+def gather_figures(folder: Path) -> None:
+    """Copies of the figures in a folder of their own: of files whose number depends on the results, Snakemake's report
+    takes a whole folder only.
+    """
+    together = folder / layout.figures("").name
+    shutil.rmtree(together, ignore_errors=True)
+    together.mkdir()
+    for picture in sorted(folder.glob("*.png")):
+        shutil.copy2(picture, together)
+
+
+def write_cards(content: Slice, results: Sequence[RunResults]) -> None:
+    """A model card beside each run's scores, with those of the control's run of the same data and seed.
+
+    They are no outputs of a rule: experiments share runs, and what a card tells of a control is an experiment's. The
+    last report that tells of a run has written its card.
+    """
+    control = content["experiment"]["control"]
+    controls = {(r.manifest["data"], r.manifest["seed"]): r for r in results if r.manifest["arm"] == control}
+    for result in results:
+        told = result.manifest
+        with whole(layout.card(told["world"], told["data"], told["arm"], told["seed"])) as aside:
+            aside.write_text(card(content, result, controls.get((told["data"], told["seed"]))), encoding="utf-8")
 
 
 def report_input(content: Slice, results: list[RunResults]) -> ReportInput:

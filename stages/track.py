@@ -15,7 +15,7 @@ from steering.tracking import RunRecord, upload, upload_table
 from steering.tracking.provenance import data_inputs, recorded, weights_of
 
 TABLES = ("report.html", "table.csv", "table.md")
-KEPT = ("scores.json", "attention/attention.json")
+KEPT = ("scores.json", "attention/attention.json", "card.md")
 LOCK = layout.STORE / "tracking.lock"
 
 

@@ -17,6 +17,7 @@ HEAD = STORE / "head.json"
 LOGS = Path("logs")
 DATABASE = Path("mlflow.db")
 ARTIFACTS = Path("mlartifacts")
+INDEX = Path("results") / "index.html"
 
 
 def download(source: str) -> Path:
@@ -83,6 +84,11 @@ def analysis(world: str, data: str, arm: str, seed: int | str, analysis: str) ->
     return outcome(world, data, arm, seed) / analysis
 
 
+def card(world: str, data: str, arm: str, seed: int | str) -> Path:
+    """What a run's adapter is, for whoever is handed it."""
+    return outcome(world, data, arm, seed) / "card.md"
+
+
 def experiment(name: str) -> Path:
     return Path("results") / name
 
@@ -90,6 +96,11 @@ def experiment(name: str) -> Path:
 def overhead(experiment: str) -> Path:
     """Seconds a question takes with each arm of an experiment."""
     return Path("results") / experiment / "overhead.json"
+
+
+def figures(experiment: str) -> Path:
+    """The figures of an experiment's report, in a folder of their own."""
+    return Path("results") / experiment / "figures"
 
 
 def partial_report(experiment: str) -> Path:

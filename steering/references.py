@@ -14,7 +14,7 @@ from steering.errors import nearest
 
 RULES = {"all", "fetch", "language_model", "vision_encoder", "dataset", "check", "features", "mixture", "connector"}
 RULES |= {"tune", "predict_part", "predict", "judge", "score", "submit", "attention", "analysis", "overhead"}
-RULES |= {"report", "track", "tracking_database"}
+RULES |= {"report", "index", "track", "tracking_database"}
 RULES |= {"phase_data", "phase_pretrain", "phase_tune", "phase_report"}
 MERGE = ("none", "full", "lora", "oft", "ia3")
 """Methods that merge into the language model's weights, so that tuning may go on from them."""

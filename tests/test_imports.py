@@ -53,6 +53,8 @@ LIGHT = [
     "steering.analyse.figures",
     "steering.analyse.beside_written",
     "steering.analyse.report",
+    "steering.analyse.index",
+    "steering.analyse.card",
     "steering.evaluate.benchmarks.submission",
     "steering.data.sources",
     "steering.data.catalogue",
@@ -85,6 +87,7 @@ LIGHT_STAGES = [
     "status",
     "partial",
     "resume",
+    "index",
 ]
 
 # room -> the rooms below it; every room may import the ground

@@ -35,9 +35,11 @@ SHAPES = {
     "prediction_part": 5,
     "analysis": 5,
     "verdicts": 1,
+    "card": 4,
     "experiment": 1,
     "overhead": 1,
     "partial_report": 1,
+    "figures": 1,
     "attempt": 2,
 }
 

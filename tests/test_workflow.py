@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from PIL import Image
 
 from steering.params import load
 from steering.params.worlds import FormName
@@ -88,6 +89,15 @@ def example(tmp_path) -> Path:
     return copied(tmp_path, EXAMPLE)
 
 
+def made_up(path: Path, text: str) -> None:
+    """An output in place of a job's: a file with *text*, or the folder of a report's figures with one of them."""
+    (path if path.name == "figures" else path.parent).mkdir(parents=True, exist_ok=True)
+    if path.name == "figures":
+        Image.new("RGB", (8, 8), "red").save(path / "differences.png")
+    else:
+        path.write_text(text)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     """A project whose experiment is done: every output is there, and Snakemake accepts it."""
@@ -96,8 +106,7 @@ def finished(tmp_path_factory) -> Path:
     assert table.returncode == 0, table.stderr
     for line in table.stdout.splitlines()[1:]:
         path = folder / line.split("\t")[0]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{line}\n")
+        made_up(path, f"{line}\n")
     touched = snakemake(folder, "--touch", "--forceall", "--cores", "1")
     assert touched.returncode == 0, touched.stderr
     return folder

@@ -56,7 +56,7 @@ class Drawn(Protocol):
 def reading(experiment: Experiment, drawn: Drawn) -> list[Markup]:
     """The result in sentences, made from the numbers alone; the names of arms in bold, all of it escaped."""
     return [
-        *_said_of_all_benchmarks(experiment, drawn.overall),
+        *said_of_all_benchmarks(experiment.control, drawn.overall),
         *_said_of_differences(experiment, drawn.differences),
         *_said_of_guesser(experiment),
         *_said_of_missing(experiment, drawn.rows),
@@ -64,14 +64,14 @@ def reading(experiment: Experiment, drawn: Drawn) -> list[Markup]:
     ]
 
 
-def _said_of_all_benchmarks(experiment: Experiment, together: pd.DataFrame) -> list[Markup]:
-    """Which arms beat the control over all benchmarks together, and by how much."""
+def said_of_all_benchmarks(control: str, together: pd.DataFrame) -> list[Markup]:
+    """Which arms beat the *control* over all benchmarks together, and by how much (`overall.overall`'s columns)."""
     sentences = []
     for verdict, words in TOGETHER.items():
         arms = together[together["verdict"] == verdict]
         if len(arms):
             gaps = _joined(_interval(row, str(row.arm)) for row in arms.itertuples())
-            sentences.append(Markup(words).format(gaps, _bold(experiment.control)))
+            sentences.append(Markup(words).format(gaps, _bold(control)))
     return sentences
 
 

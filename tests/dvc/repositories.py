@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from test_workflow import EXAMPLE, ROOT, copied, snakemake
+from test_workflow import EXAMPLE, ROOT, copied, made_up, snakemake
 
 BIN = Path(sys.executable).parent
 GIT = ("-c", "user.name=a", "-c", "user.email=a@example.org")
@@ -21,9 +21,7 @@ def make_finished(folder: Path) -> Path:
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, folder / name, **ignored(name))
     told = snakemake(folder, "--summary")
     for line in told.stdout.splitlines()[1:]:
-        path = folder / line.split("\t")[0]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{line}\n")
+        made_up(folder / line.split("\t")[0], f"{line}\n")
     done(folder, "snakemake", "--touch", "--forceall", "--cores", "1")
     done(folder, "git", "init", "--quiet")
     check_in(folder, "the experiment")

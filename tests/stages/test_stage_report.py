@@ -149,7 +149,7 @@ def test_a_tracked_run_has_its_attention_and_files_and_its_table_the_figures(con
     run = told["runs"][f"{WORLD}/{DATA}/mores_b/seed{SEED}"]
     assert len(client.get_metric_history(run, "attention/lmar")) == 30
     files = {file.path for file in client.list_artifacts(run)}
-    assert files == {"manifest.json", "scores.json", "attention.json", "adapter_base.json"}
+    assert files == {"manifest.json", "scores.json", "attention.json", "card.md", "adapter_base.json"}
     shown = {file.path for file in client.list_artifacts(told["parent"])}
     assert shown == {"report.html", "table.csv", "table.md", *(path.name for path in FOLDER.glob("*.png"))}
     assert "scores.png" in shown

@@ -1,8 +1,4 @@
-"""MLflow's pages in headless Chromium: `python -m tests.tracking.browser` writes the pictures of docs/.
-
-Debian's chromium and its driver, so that nothing is fetched and both are of one version. Selenium finds elements by
-what a reader sees, waits until they are there, and always ends the browser.
-"""
+"""MLflow's pages in headless Chromium: `python -m tests.tracking.browser` writes the pictures of docs/."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from mlflow import MlflowClient
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -25,6 +21,7 @@ from selenium.webdriver.support.expected_conditions import presence_of_element_l
 from selenium.webdriver.support.ui import WebDriverWait
 
 from steering.tracking import initialise, upload, upload_table
+from tests.chromium import WAIT_SECONDS, chromium
 from tests.tracking.needed import needed
 from tests.tracking.servers import serving
 from tests.tracking.shown import TABLE, WORLD, made_up
@@ -32,7 +29,6 @@ from tests.tracking.shown import TABLE, WORLD, made_up
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 ARMS = ("none", "mores_b", "lora")
 SEEDS = (0, 1)
-WAIT_SECONDS = 120.0
 REST_SECONDS = 5.0
 
 
@@ -48,23 +44,6 @@ def filled(folder: Path) -> Iterator[str]:
     upload_table([folder / "table.md"], tracking_uri=database, experiment=TABLE, world=WORLD)
     with serving(folder, "--backend-store-uri", database) as uri:
         yield uri
-
-
-@contextlib.contextmanager
-def chromium(browser: str, driver: str, *, width: int = 1500, height: int = 900) -> Iterator[Chrome]:
-    """A headless browser that keeps nothing and asks nobody."""
-    options = ChromeOptions()
-    options.binary_location = browser
-    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
-    flags += [f"--window-size={width},{height}", "--disable-background-networking", "--no-first-run"]
-    for flag in flags:
-        options.add_argument(flag)
-    opened = Chrome(options=options, service=ChromeService(driver))
-    opened.set_page_load_timeout(WAIT_SECONDS)
-    try:
-        yield opened
-    finally:
-        opened.quit()
 
 
 class Pages:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.tracking.browser import TABLE, WORLD, Pages, chromium, filled
+from tests.chromium import chromium
+from tests.tracking.browser import TABLE, WORLD, Pages, filled
 from tests.tracking.needed import needed
 
 pytestmark = pytest.mark.slow

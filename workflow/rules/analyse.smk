@@ -56,7 +56,7 @@ rule overhead:
         layout.overhead("{experiment}"),
     log:
         layout.log("overhead", experiment="{experiment}"),
-    threads: workflow.cores
+    threads: lambda w: workflow.cores
     resources:
         gpu=lambda w: PARAMS.worlds[world_of(w)].gpus,
         mem_mb=memory_of("overhead"),

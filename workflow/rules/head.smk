@@ -1,5 +1,9 @@
 # The `snakemake` that decides and submits says who it is, for `make status` and, when it was killed, `make resume`. Where
-# jobs failed, what came through is reported all the same.
+# jobs failed, what came through is reported all the same. Either way the page over all experiments is written anew.
+#
+# That page is nobody's output: it tells of every experiment, so as an output it would need all of them, or be older than
+# most; and two heads whose jobs share an output lock each other out. Each head writes it when it ends, whole, from what
+# lies there, so the last one to end has seen what the others made.
 
 import subprocess
 
@@ -11,14 +15,20 @@ def report_partly():
     subprocess.run(["python", "-m", "stages.partial", *asked, "--params", PARAMS_FILE])
 
 
+def write_index():
+    subprocess.run(["python", "-m", "stages.index", "--params", PARAMS_FILE])
+
+
 onstart:
     heads.begin(submits=workflow.non_local_exec)
 
 
 onsuccess:
     heads.end()
+    write_index()
 
 
 onerror:
     heads.end()
     report_partly()
+    write_index()
