@@ -27,7 +27,7 @@ SHOWN_SIDE = 768
 NOTES = {
     "any": "",
     "on or off": "on or off only: on from 0.5",
-    "on": "on or off only: off is the base model itself",
+    "on": "on or off only: on from 0.5, off is the base model itself",
     "nothing": "edits nothing: the same at every strength",
 }
 

@@ -159,8 +159,8 @@ def _acting(ready: Ready, strength: float) -> tuple[ComposedModel, str, float]:
 
 def told_fault(finished: Finished, strength: float) -> str | None:
     """Why the run cannot be asked with *strength*; 0 of full fine-tuning is the base model, which is at hand."""
-    if finished.method == "full" and strength == 0:
-        return None
+    if finished.method == "full" and 0 <= strength < float("inf"):
+        return None if strength in (0, 1) else f"strength: {strength:g}; allowed 0 or 1, for full is on or off"
     return fault_of(finished.method, strength)
 
 
