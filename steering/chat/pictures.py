@@ -58,6 +58,8 @@ def opened(name: str, content: bytes) -> Picture:
             if image.width * image.height > MOST_PIXELS:
                 raise DataError(f"{name}: {image.width:,} x {image.height:,} pixels; allowed {MOST_PIXELS:,} in all")
             return Picture(name, as_rgb(ImageOps.exif_transpose(image)))
+    except Image.DecompressionBombError as fault:  # far more, which Pillow tells before it is asked
+        raise DataError(f"{name}: too many pixels; allowed {MOST_PIXELS:,} in all") from fault
     except UNREADABLE as fault:
         raise DataError(f"{name}: no picture; allowed {', '.join(FORMATS)}") from fault
 

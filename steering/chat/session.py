@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ class Session:
 
     def answer(
         self, finished: Finished, picture: Picture | None, question: str, *, strength: float = 1.0
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, None]:
         """The answer's text, piece by piece as it is found. SteeringError for what cannot be asked."""
         with self.lock:
             ready = self._made_ready(finished)
@@ -86,7 +86,7 @@ class Session:
             with at_strength(model, method, strength):
                 return overlay(model, batch, cells=told["tokens"])
 
-    def _said(self, ready: Ready, batch: Batch, strength: float) -> Iterator[str]:
+    def _said(self, ready: Ready, batch: Batch, strength: float) -> Generator[str, None, None]:
         model, method, strength = _acting(ready, strength)
         scribe, ids, told = ready.samples.scribe, list[int](), ""
         with at_strength(model, method, strength):

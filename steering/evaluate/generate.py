@@ -61,7 +61,7 @@ def stream(model: ComposedModel, batch: Batch, *, max_new_tokens: int, closing: 
     seen = batch.real[:, None, None, :]  # (1, 1, 1, t)
     for count in range(max_new_tokens):
         if count:
-            position, seen = position + 1, torch.nn.functional.pad(seen, (0, 1), value=True)
+            position, seen = position + 1, torch.cat([seen, torch.ones_like(seen[..., :1])], dim=-1)
             output = model.decode(chosen, position, visible=seen, cache=output.past_key_values)
             chosen = _choose(model, output.last_hidden_state)
         if (told := int(chosen)) == closing:

@@ -58,8 +58,8 @@ def trained(make_model: Callable[..., ComposedModel]) -> Callable[[Any], tuple[C
         adapted = adapt(model, settings, seed=0)
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():
-            for name, parameter in adapted.named_parameters():
-                if parameter.requires_grad and "connector" not in name.split("steering_")[0]:
+            for parameter in adapted.parameters():
+                if parameter.requires_grad:
                     parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
         model.eval().requires_grad_(False)
         return model, adapted

@@ -198,7 +198,7 @@ def bomb() -> bytes:
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "upload: no picture"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "upload: no picture"),
         (drawn("red")[:-30], "upload: no picture"),
-        (bomb(), "upload: "),
+        (bomb(), "upload: too many pixels; allowed 50,000,000"),
     ],
     ids=["empty", "script", "svg", "postscript", "cut short", "bomb"],
 )
@@ -310,9 +310,9 @@ def test_the_page_works_in_a_browser_and_asks_nobody_else(browser, page, tmp_pat
     one("#file").send_keys(str(tmp_path / "no.png"))
     until("!document.getElementById('fault').hidden")
     assert one("#fault").text.startswith("upload: no picture")
-    (tmp_path / "yes.png").write_bytes(drawn("blue"))
+    (tmp_path / "yes.png").write_bytes(drawn("blue", size=(30, 30)))
     one("#file").send_keys(str(tmp_path / "yes.png"))
-    until("document.getElementById('fault').hidden && document.getElementById('picture').naturalWidth === 40")
+    until("document.getElementById('fault').hidden && document.getElementById('picture').naturalWidth === 30")
     asked = browser.execute_script("return performance.getEntriesByType('resource').map(entry => entry.name)")
     assert asked and all(name.startswith((page.address, "data:")) for name in asked)
     refused = [entry for entry in browser.get_log("browser") if "400 (Bad Request)" not in entry["message"]]

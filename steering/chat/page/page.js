@@ -113,7 +113,7 @@ function paint(weights, side) {
   const context = canvas.getContext("2d"), image = context.createImageData(side, side);
   weights.forEach((weight, cell) => {
     const part = weight / most; // dark and opaque where nothing is looked at, yellow and clear where most is
-    image.data.set([12 + 243 * part, 16 + 180 * part, 40, 255 * (0.8 - 0.5 * part)], 4 * cell);
+    image.data.set([12 + 243 * part, 16 + 180 * part, 40, 255 * (0.7 - 0.4 * part)], 4 * cell);
   });
   context.putImageData(image, 0, 0);
 }
@@ -138,7 +138,10 @@ function card(run) {
     if (told.attention) {
       const button = make("button", "Where it looked");
       button.type = "button";
-      button.addEventListener("click", () => look(run));
+      button.addEventListener("click", () => {
+        look(run);
+        at("frame").scrollIntoView({ block: "nearest", behavior: "smooth" });
+      });
       box.append(button);
     }
   }
@@ -168,7 +171,7 @@ async function ask() {
   if (!runs.length) return fault("Choose an arm.");
   if (question !== asked) answers.clear();
   asked = question;
-  const mine = (round += 1), watched = shownArm;
+  const mine = (round += 1), watched = [shownArm, state.run, runs[0]].find((run) => runs.includes(run));
   for (const run of [...answers.keys()]) if (!runs.includes(run)) answers.delete(run);
   for (const run of runs) answers.set(run, { told: null, past: answers.has(run) ? answers.get(run).past : new Map() });
   show();
@@ -184,7 +187,7 @@ async function ask() {
     entry.told = told;
     if (!told.error) entry.past.set(told.strength, told.answer);
     show();
-    if (run === (runs.includes(watched) ? watched : runs[0])) look(run);
+    if (run === watched || run === shownArm) look(run);
     else if (shownArm) look(shownArm);
   }
 }
