@@ -39,10 +39,7 @@ def run_stage(main: Callable[[Slice], None], *, about: str) -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads to use (default: all)")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    logging.getLogger("transformers").setLevel(logging.ERROR)
+    offline()
     try:
         content = read_slice(arguments.slice)
         with recorded(arguments.slice):
@@ -53,6 +50,14 @@ def run_stage(main: Callable[[Slice], None], *, about: str) -> None:
         if not (advice := _advice(error)):
             raise
         _end(_told(SteeringError(f"{getattr(error, 'filename', None) or Path.cwd()}: {advice}")))
+
+
+def offline() -> None:
+    """Model libraries ask no hub and say nothing but errors; before they are imported."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    logging.getLogger("transformers").setLevel(logging.ERROR)
 
 
 def threads() -> int:

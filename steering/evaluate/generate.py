@@ -9,6 +9,8 @@ Shapes: b samples, q questions of the fullest sample, t prefilled positions, n d
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -49,6 +51,22 @@ def answer(model: ComposedModel, batch: Batch, *, max_new_tokens: int, closing: 
         answers[rows, :, count] = chosen
         ended = ended | (chosen == closing)
     return _cut(answers, asked, closing)
+
+
+@torch.inference_mode()
+def stream(model: ComposedModel, batch: Batch, *, max_new_tokens: int, closing: int) -> Iterator[int]:
+    """The token ids of the answer to the one question of *batch*, each as soon as it is known; those of `answer`."""
+    output = model.hidden(batch, use_cache=True)
+    chosen, position = _choose(model, output.last_hidden_state[:, -1:]), batch.position_ids[:, -1:]  # (1, 1)
+    seen = batch.real[:, None, None, :]  # (1, 1, 1, t)
+    for count in range(max_new_tokens):
+        if count:
+            position, seen = position + 1, torch.cat([seen, torch.ones_like(seen[..., :1])], dim=-1)
+            output = model.decode(chosen, position, visible=seen, cache=output.past_key_values)
+            chosen = _choose(model, output.last_hidden_state)
+        if (told := int(chosen)) == closing:
+            return
+        yield told
 
 
 def _choose(model: ComposedModel, hidden: Tensor) -> Tensor:

@@ -13,19 +13,26 @@ from steering.model.composed import ComposedModel
 from steering.model.device import device
 
 
+def base_model(content: Mapping[str, Any]) -> Any:
+    """The language model that a run of *content* stands on, without its adapter."""
+    flash = content["language_model"]["attention"] == "flash_attention_2"  # which no independent questions share
+    return assemble.language_model(content, attention="sdpa" if flash else None)
+
+
 def trained(
-    content: Mapping[str, Any], run: Path, *, trainable: bool = False
+    content: Mapping[str, Any], run: Path, *, trainable: bool = False, base: Any = None
 ) -> tuple[ComposedModel, assemble.Samples]:
     """The model of the folder *run*, in evaluation mode, on the GPU if there is one; the samples it reads.
 
     Frozen, unless *trainable*: then the method's own parameters are as they are while it is trained.
 
+    base: what `base_model` gave for it, where that was loaded before; it is changed in place.
+
     Raises DataError and CheckpointError for files that are damaged or of another model, and CheckpointError where the
     run was trained with another conversation template.
     """
     assemble.check_template(content["template"], run)
-    flash = content["language_model"]["attention"] == "flash_attention_2"  # which no independent questions share
-    base = assemble.language_model(content, attention="sdpa" if flash else None)
+    base = base_model(content) if base is None else base
     connector = assemble.trained_connector(content, base, run)
     vision = assemble.vision(content, run) if assemble.live(content, run) else None
     model = ComposedModel(connector, base, vision)

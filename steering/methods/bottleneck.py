@@ -55,6 +55,7 @@ class BottleneckLinear(nn.Module, BaseTunerLayer):
         self.width: int = base_layer.out_features if behind else base_layer.in_features
         self.adapter_down = nn.ModuleDict()
         self.adapter_up = nn.ModuleDict()
+        self.strength = 1.0  # steering.methods.strength sets it
 
     def add(self, name: str, bottleneck: int) -> None:
         """A new bottleneck that changes nothing yet."""
@@ -77,7 +78,8 @@ class BottleneckLinear(nn.Module, BaseTunerLayer):
         for name in self.active_adapters:
             if name in self.adapter_down:
                 low = torch.tanh(self.adapter_down[name](states.float()))  # (..., k)
-                states = (states + self.adapter_up[name](low)).to(states.dtype)
+                bend = self.adapter_up[name](low)  # (..., in or out)
+                states = (states + (bend if self.strength == 1 else self.strength * bend)).to(states.dtype)
         return states
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:

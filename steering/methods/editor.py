@@ -50,6 +50,7 @@ class Editor(nn.Module):
         self.weight = nn.Parameter(torch.empty(rank, hidden, dtype=torch.float32))
         self.bias = nn.Parameter(torch.empty(rank, dtype=torch.float32))
         self.dropout = nn.Dropout(dropout)
+        self.strength = 1.0  # steering.methods.strength sets it
         self.reset(identity_start=identity_start)
 
     @torch.no_grad()
@@ -90,4 +91,5 @@ class Editor(nn.Module):
         with torch.autocast(states.device.type, enabled=False):
             exact, (up, down) = states.float(), self.projections()
             low = functional.linear(exact, self.weight.float() - down, self.bias.float())  # (n, r)
-            return (exact + self.dropout(low @ up.T)).to(states.dtype)
+            edit = self.dropout(low @ up.T)  # (n, d)
+            return (exact + (edit if self.strength == 1 else self.strength * edit)).to(states.dtype)

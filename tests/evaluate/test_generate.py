@@ -172,3 +172,15 @@ def test_generating_leaves_no_marks_and_no_gradients(settings: Any, make_model: 
     answer(model, collate(samples()), max_new_tokens=2, closing=NEVER)
     assert model.board.current is None
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@BY_METHOD
+@pytest.mark.parametrize("pictured", ["all", "none"])
+def test_a_streamed_answer_is_the_whole_one_token_by_token(settings: Any, pictured: str, make_model: Callable) -> None:
+    model = stirred(make_model(settings))
+    for sample in samples(pictured):
+        batch = collate([Sample(sample.opening, sample.turns[:1], sample.features)])
+        ((whole,),) = answer(model, batch, max_new_tokens=6, closing=NEVER)
+        assert list(generate.stream(model, batch, max_new_tokens=6, closing=NEVER)) == whole and len(whole) == 6
+        cut = whole[: whole.index(whole[3])]
+        assert list(generate.stream(model, batch, max_new_tokens=6, closing=whole[3])) == cut

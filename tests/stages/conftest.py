@@ -37,7 +37,7 @@ def pope_line(number: int, picture: str) -> str:
     return json.dumps({"question_id": number, "image": picture, "text": f"Is there a {number}?", "label": said})
 
 
-@pytest.fixture(name="put_manifest")
+@pytest.fixture(scope="session", name="put_manifest")
 def put_manifest_fixture() -> Callable[..., None]:
     return put_manifest
 

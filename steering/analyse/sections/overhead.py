@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import pandas as pd
 
+from steering import papers
 from steering.analyse.figures import GREY, ROW, arm_colours
-from steering.analyse.paper import printed
 from steering.analyse.sections.section import Section
 from steering.analyse.written import to_markdown
 
@@ -43,7 +43,7 @@ def overhead(report: ReportInput) -> Section | None:
 
 def _rows(record: Row) -> list[dict[str, Any]]:
     """The bare model's second self, then the contenders, in words."""
-    paper = printed(*PAPERS)
+    paper = {n.arm: float(n.value) for n in papers.printed() if (n.table, n.benchmark) == PAPERS}
     return [_row(record["again"], "")] + [
         _row(one, "" if one["merged"] else _papers(paper.get(one["method"]))) for one in record["contenders"]
     ]

@@ -1,0 +1,1 @@
+"""Asking a trained run about a picture, in the terminal or on a page of this machine alone."""
