@@ -27,7 +27,7 @@ run: setup ## data, training, evaluation and report of the default experiment
 	@echo; echo "Report: results/$$($(BIN)/python -c 'from steering.params import load; print(load().default)')/report.html"
 
 smoke: setup ## the same pipeline with the same weights at a tiny budget
-	$(SNAKEMAKE) smoke
+	$(SNAKEMAKE) smoke smoke_analyses
 
 paper-embedded: setup ## every table and figure of the papers in the embedded world: a night, or BUDGET=small: an hour
 	@case "$(BUDGET)" in full|small) ;; *) echo "BUDGET=$(BUDGET); allowed: full, small" >&2; exit 2;; esac
