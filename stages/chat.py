@@ -5,6 +5,7 @@ whose method edits.
 """
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def main(words: Sequence[str]) -> str:
     if asked.page and (asked.picture or asked.strength != 1):
         raise ParamsError(["--page: with --picture or --strength; allowed without, the page has both"])
     offline()
+    warnings.simplefilter("ignore", FutureWarning)  # what libraries plan is no part of a conversation
     try:
         return _page(plan, runs, run, asked.port) if asked.page else _terminal(plan, runs, run, asked)
     except KeyboardInterrupt:

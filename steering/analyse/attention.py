@@ -109,7 +109,7 @@ def _padded(queries: Tensor) -> tuple[Tensor, Tensor]:
     """The rows of *queries* (b, t), filled up to the most that a sample has, and 1 for a real one, 0 for a filler."""
     counts = queries.sum(1, keepdim=True)  # (b, 1)
     most = max(1, int(counts.max()))
-    rows = queries.int().sort(1, descending=True, stable=True).indices[:, :most]
+    rows = queries.int().sort(dim=1, descending=True, stable=True).indices[:, :most]
     return rows, (torch.arange(most, device=queries.device) < counts).float()
 
 

@@ -70,7 +70,7 @@ def _edges(draw: ImageDraw.ImageDraw, spans: Sequence[tuple[str, int, int]], *, 
 
 def _png(picture: Image.Image, colour: tuple[int, int, int], *, fullest: int) -> bytes:
     roles = [tuple(bytes.fromhex(told[1:])) for told in ROLES.values()]
-    picture.putpalette([number for entry in [colour] * (LEVELS + 1) + roles for number in entry])
+    picture.putpalette([number for entry in (*[colour] * (LEVELS + 1), *roles) for number in entry])
     opacity = [round(fullest * level / LEVELS) for level in range(LEVELS + 1)] + [255] * len(roles)
     file = io.BytesIO()
     picture.save(file, "PNG", optimize=True, transparency=bytes(opacity))

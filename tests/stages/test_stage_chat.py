@@ -202,3 +202,14 @@ def test_a_picture_is_encoded_once_for_all_arms(world, monkeypatch):
     for run in runs * 2:
         list(session.answer(run, shown, QUESTION))
     assert len(counted) == 1
+
+
+def test_the_page_s_address_is_told_and_ctrl_c_ends_it(world, monkeypatch, capsys):
+    from steering.chat.server import Page
+
+    def interrupted(page: Page) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Page, "serve_forever", interrupted)
+    assert chat.main(["low", "--page", "--port", "0"]) == ""
+    assert capsys.readouterr().out.startswith("tiny/mix/low/seed0 at http://127.0.0.1:")
