@@ -49,7 +49,7 @@ METHODS: dict[str, Settings] = {
     "adapter": AdapterSettings(bottleneck=64),
     "oft": OftSettings(),
     "ia3": Ia3Settings(),
-    "mrt_text": MrtSettings(vision_rank=0, connector_rank=0),
+    "mrt_text": MrtSettings.model_validate({"vision_rank": 0, "connector_rank": 0}),
     "full": FullSettings(),
 }
 """Dropout is off: on a CPU it costs much, and would flatter the methods that have none."""

@@ -5,6 +5,7 @@ float16, "N.layerL" (t, t), and "N.layerL.visual" (a, v): what each answer token
 """
 
 from pathlib import Path
+from typing import Any
 
 from steering import layout
 from steering.evaluate.answered import answered, chosen, measuring
@@ -37,7 +38,8 @@ def _measure(content: Slice, run: tuple, out: Path) -> None:
     wanted = content["wanted"]
     model, samples = trained(content, layout.run(*run))
     asked = chosen(answered(layout.outcome(*run), wanted["benchmark"]), wanted["questions"])
-    told, held = [], {}
+    told: list[Slice] = []
+    held: dict[str, Any] = {}
     for number, record in enumerate(asked):
         facts, maps = _mapped(model, samples, record, content)
         told.append(facts)

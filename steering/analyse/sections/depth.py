@@ -43,7 +43,7 @@ def section(report: ReportInput) -> Section | None:
     if frame.empty:
         return None
     control = means[means["arm"] == report.control]
-    facts = {"rows": frame.to_dict("records"), "names": list(dict.fromkeys(frame["series"]))}
+    facts: dict[str, Any] = {"rows": frame.to_dict("records"), "names": list(dict.fromkeys(frame["series"]))}
     facts |= {"control": control.to_dict("records"), "depths": dict(report.depths)}
     return Section("depth", "Editing depth", facts, {"depth": curve(frame, control)}, text=_text(frame))
 
@@ -63,9 +63,9 @@ def _series(settings: Mapping[str, Mapping[str, Any]], setting: str, count: int)
         if edited is not None:
             rest = {name: value for name, value in told.items() if name != setting}
             alike[json.dumps(rest, sort_keys=True)][arm] = edited
-    for rest, arms in alike.items():
+    for others, arms in alike.items():
         if len(set(arms.values())) >= FEWEST:
-            yield Series(f"{json.loads(rest).get('method')}, {KINDS.get(setting, setting)}", arms)
+            yield Series(f"{json.loads(others).get('method')}, {KINDS.get(setting, setting)}", arms)
 
 
 def _points(found: list[Series], means: pd.DataFrame) -> pd.DataFrame:

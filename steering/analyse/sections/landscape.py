@@ -108,10 +108,15 @@ def planes(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 def heat(frame: pd.DataFrame, arms: Sequence[str]) -> alt.FacetChart:
     """A square of coloured cells for each of *arms*, on one logarithmic scale; a ring marks the trained point."""
-    axis = {"grid": False, "tickCount": 3}
+    axis: dict[str, Any] = {"grid": False, "tickCount": 3}
     x = alt.X("a_0:Q", title=None, axis=alt.Axis(**axis), scale=alt.Scale(nice=False, zero=False))
     y = alt.Y("b_0:Q", title=None, axis=alt.Axis(**axis), scale=alt.Scale(nice=False, zero=False))
-    words = {"title": "loss, nats (log)", "titleColor": figures.GREY, "titleFontWeight": "normal", "format": ".2~g"}
+    words: dict[str, Any] = {
+        "title": "loss, nats (log)",
+        "titleColor": figures.GREY,
+        "titleFontWeight": "normal",
+        "format": ".2~g",
+    }
     legend = alt.Legend(orient="top", direction="horizontal", gradientLength=160, tickCount=4, **words)
     colour = alt.Color("loss:Q", scale=alt.Scale(type="log", scheme="viridis", nice=False), legend=legend)
     tip = [alt.Tooltip("arm"), *(alt.Tooltip(name, format="+.2f") for name in "ab"), alt.Tooltip("loss", format=".3f")]
