@@ -95,7 +95,7 @@ LIGHT_STAGES = [
 
 # room -> the rooms below it; every room may import the ground
 GROUND = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "progress", "metrics_log", "interrupts"}
-GROUND |= {"papers", "attempts", "heads", "slurm", "records", "command_line"}
+GROUND |= {"papers", "slices", "measured", "attempts", "heads", "slurm", "records", "command_line"}
 GROUND |= {"__init__"}
 ROOMS = {
     "data": {"model"},
