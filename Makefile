@@ -9,7 +9,7 @@ FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip c
 SNAKEMAKE := $(BIN)/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke paper-embedded ablate plan status resume slurm-demo slurm-test test check format lock ui record restore verify clean
+.PHONY: help setup run smoke paper-embedded ablate plan chat status resume slurm-demo slurm-test test check format lock ui record restore verify clean
 
 help: ## print these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,6 +38,9 @@ ablate: setup ## MoReS by rank, tokens and layers, three seeds: Tables 6, 8 and 
 
 plan: setup ## what each experiment trains, costs and still has to run
 	$(BIN)/python -m stages.plan
+
+chat: setup ## ask a tuned model about a picture; CHAT="--page" on a page of this machine, CHAT="lora --picture FILE" another arm
+	$(BIN)/python -m stages.chat $(CHAT)
 
 status: setup ## what is done, running and failed, of the default experiment
 	$(BIN)/python -m stages.status

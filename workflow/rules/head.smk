@@ -11,7 +11,8 @@ from steering import heads
 
 
 def report_partly():
-    asked = [word for word in sys.argv if word in PLAN.runnable()]
+    worlds = [word.removeprefix("all_") for word in sys.argv if word.startswith("all_")]
+    asked = [name for name in PLAN.runnable() if name in sys.argv or PARAMS.experiments[name].world in worlds]
     subprocess.run(["python", "-m", "stages.partial", *asked, "--params", PARAMS_FILE])
 
 
