@@ -91,8 +91,13 @@ class WorldPictures:
         rows = [list(self._of(name, told, count)) for name, told in self._benchmarks().items()]
         found: dict[str, Suggestion] = {}
         for suggestion in filter(None, itertools.chain.from_iterable(itertools.zip_longest(*rows))):
-            found.setdefault(suggestion.picture, suggestion)
+            found.setdefault(self._identity(suggestion.picture), suggestion)
         return list(found.values())[:count]
+
+    def _identity(self, picture: str) -> str:
+        """The same for one picture under the names that several benchmarks have for it."""
+        dataset, _, name = picture.partition("/")
+        return self._asked.archive(dataset).identity(name)
 
     def _benchmarks(self) -> Mapping[str, Any]:
         """Those of params.yaml whose questions are here."""

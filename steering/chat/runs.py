@@ -13,8 +13,7 @@ from typing import Any
 from steering import layout
 from steering.errors import DataError, ParamsError, nearest
 from steering.manifest import read_json
-from steering.plan import Plan
-from steering.slices import Run
+from steering.plan import Plan, Run
 
 EDITS = ("mores", "mrt", "loreft")
 """The methods that edit hidden states."""

@@ -37,6 +37,8 @@ def trained(
     vision = assemble.vision(content, run) if assemble.live(content, run) else None
     model = ComposedModel(connector, base, vision)
     load_adapter(model, run / "adapter", base_hash=assemble.base_hash(content), trainable=trainable)
+    if not trainable:
+        model.requires_grad_(False)  # the connector too
     model.attend = chooser(model, content["settings"])
     model.to(device())
     return model.eval(), assemble.samples(content, content["template"], model)
