@@ -89,7 +89,8 @@ def test_a_damaged_trained_encoder_is_found(benchmark):
 @pytest.mark.parametrize("stage", [predict.main, attention.main], ids=["predict", "attention"])
 def test_a_run_is_asked_in_the_template_that_it_was_trained_in_or_not_at_all(stage, benchmark):
     tune.main(tuning("none", {"method": "none"}))
-    put = {"benchmark": "pope", "questions": 3}
+    predict.main(asking("none", {"method": "none"}, benchmark))
+    put = {"benchmark": "pope", "questions": 3, "form": benchmark}
     asked = asking("none", {"method": "none"}, benchmark) | put | {"template": "vicuna"}
     with pytest.raises(CheckpointError, match=r"seed0/manifest\.json: template: asked in vicuna, trained in chatml"):
         stage(asked)

@@ -192,3 +192,8 @@ def threads_of(wildcards):
 def experiment_files(name):
     folder = layout.experiment(name)
     return [folder / file for file in ("report.html", "table.csv", "table.md", "tracked.json")]
+
+
+def shown(path, caption, **more):
+    """An output that `snakemake --report` shows."""
+    return report(path, caption=f"../report/{caption}.rst", category="{experiment}", **more)

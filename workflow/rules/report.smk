@@ -7,11 +7,6 @@ report: "../report/workflow.rst"
 REPORTED = layout.experiment("{experiment}")
 
 
-def shown(path, caption, **more):
-    """An output that `snakemake --report` shows."""
-    return report(path, caption=f"../report/{caption}.rst", category="{experiment}", **more)
-
-
 rule report:
     input:
         lambda w: list(outcomes(PLAN.runs(w.experiment), "scores.json")),
