@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from steering.analyse import index
 from steering.analyse.reading import said_of_all_benchmarks
 from steering.analyse.report import ReportInput, draw, render, write_figures
+from tests.analyse import invented_control, invented_maps
 from tests.chromium import WAIT_SECONDS, chromium, complaints, requests, screen
 from tests.tracking.needed import needed
 
@@ -38,9 +40,22 @@ def report(report_input: ReportInput, page_folder: Path) -> Path:
     """The invented experiment's page with its figures, made once."""
     path = page_folder / "first_light" / "report.html"
     if not path.exists():
-        write_figures(report_input, path.parent)
-        render(report_input, path)
+        full = replace(report_input, analyses=analysed(page_folder / "analysed"))
+        write_figures(full, path.parent)
+        render(full, path)
     return path
+
+
+def analysed(folder: Path) -> dict[str, dict[str, Path]]:
+    """What analyses found about the first seed of two arms."""
+    runs = {f"embedded/icons/{arm}/seed0": arm for arm in ("none", "lora")}
+    return {
+        run: {
+            "maps": invented_maps.folder(folder / arm / "maps", arm, seed=0),
+            "token_control": invented_control.put(folder / arm / "control", arm, 0),
+        }
+        for run, arm in runs.items()
+    }
 
 
 @pytest.fixture
@@ -117,7 +132,7 @@ def found(browser: Chrome, selector: str) -> WebElement:
 
 def shown(browser: Chrome) -> list[list[str]]:
     """The tags of the cards that are to be seen."""
-    cards = browser.find_elements(By.CSS_SELECTOR, ".card")
+    cards = browser.find_elements(By.CSS_SELECTOR, "#questions .card")
     return [str(card.get_attribute("data-tags")).split() for card in cards if card.is_displayed()]
 
 

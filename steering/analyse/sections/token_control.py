@@ -100,7 +100,7 @@ def _chart(
     whiskers = base.mark_rule(strokeWidth=2).encode(x=_per_cent("low", title), x2="high:Q")
     dots = base.mark_point(size=70, opacity=1, strokeWidth=2).encode(
         x=_per_cent("value", title),
-        fill=alt.Fill("arm:N", scale=scale, legend=None),
+        fill=alt.Fill("arm:N", scale=scale, legend=legend),
         fillOpacity=alt.condition(alt.datum.of == list(measures.values())[0], alt.value(1), alt.value(0)),
         tooltip=[*map(alt.Tooltip, ("arm", "edited", "of")), *(alt.Tooltip(end, format=".0f") for end in ENDS)],
     )

@@ -34,9 +34,9 @@ async function drawCharts() {
 }
 
 function showQuestions() {
-  const cards = [...document.querySelectorAll(".card")];
+  const cards = [...document.querySelectorAll("#questions .card")];
   const select = document.getElementById("benchmark");
-  const buttons = [...document.querySelectorAll("[data-filter]")];
+  const buttons = [...document.querySelectorAll("#questions [data-filter]")];
   if (!cards.length) return;
   const update = () => {
     const tag = buttons.find((button) => button.getAttribute("aria-pressed") === "true").dataset.filter;
