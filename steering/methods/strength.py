@@ -14,8 +14,8 @@ the place of the base's: OFT and IA3 are on or off, and full is on. Its strength
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Literal
 
 from peft.helpers import rescale_adapter_scale
@@ -72,28 +72,23 @@ def fault_of(method: str, strength: float) -> str | None:
     return None
 
 
-@contextmanager
-def _off(model: nn.Module) -> Iterator[None]:
+def _off(model: nn.Module) -> AbstractContextManager[None]:
     """Every tuner layer disabled. PEFT's own way back, enable_adapters, would set gradients on a frozen adapter."""
-    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
-    before = [layer._disable_adapters for layer in layers]
-    try:
-        for layer in layers:
-            layer._disable_adapters = True
-        yield
-    finally:
-        for layer, disabled in zip(layers, before, strict=True):
-            layer._disable_adapters = disabled
+    return _set([one for one in model.modules() if isinstance(one, BaseTunerLayer)], "_disable_adapters", True)
+
+
+def _scaled(model: nn.Module, strength: float) -> AbstractContextManager[None]:
+    return _set([one for one in model.modules() if isinstance(one, Editor | BottleneckLinear)], "strength", strength)
 
 
 @contextmanager
-def _scaled(model: nn.Module, strength: float) -> Iterator[None]:
-    scaled: list[Any] = [module for module in model.modules() if isinstance(module, Editor | BottleneckLinear)]
-    before = [module.strength for module in scaled]
+def _set(modules: Sequence[nn.Module], attribute: str, value: Any) -> Iterator[None]:
+    """*attribute* of all *modules* is *value* for a while."""
+    before = [getattr(module, attribute) for module in modules]
     try:
-        for module in scaled:
-            module.strength = strength
+        for module in modules:
+            setattr(module, attribute, value)
         yield
     finally:
-        for module, was in zip(scaled, before, strict=True):
-            module.strength = was
+        for module, was in zip(modules, before, strict=True):
+            setattr(module, attribute, was)

@@ -1,16 +1,15 @@
 """The language of params.yaml: typed, unknown keys refused, every fault told at once, with what is allowed."""
 
 from steering.params.analyses import OF_A_RUN, AnalysisName
+from steering.params.experiments import Attention, Experiment
 from steering.params.judges import Judge
 from steering.params.loading import Params, load
 from steering.params.models import EncoderKind, LanguageModel, Source, VisionEncoder
 from steering.params.worlds import (
     PLAIN_ENGINE,
-    Attention,
     Benchmark,
     Dataset,
     Engine,
-    Experiment,
     MethodName,
     Mixture,
     Pretrain,

@@ -11,9 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 from steering.arms import Arm
 from steering.errors import ParamsError, nearest
 from steering.faults import readable
+from steering.params.experiments import Experiment
 from steering.params.judges import Judge
 from steering.params.models import LanguageModel, Name, Part, Source, VisionEncoder
-from steering.params.worlds import Experiment, World
+from steering.params.worlds import World
 from steering.references import entries, lookup, name_faults, names_in
 from steering.yaml_strict import load_yaml
 

@@ -14,6 +14,7 @@ from PIL import Image
 from stages import check
 from steering import layout
 from steering.data.shards import write_images
+from steering.evaluate import journal
 from steering.manifest import sha256_file, write_json
 
 CATEGORIES = ("random", "popular", "adversarial")
@@ -68,3 +69,21 @@ def pictures(here) -> Path:
 @pytest.fixture
 def benchmark() -> dict[str, Any]:
     return {"form": "pope", "dataset": "pictures", "folder": "pope", "subset": None, "instruction": True}
+
+
+@pytest.fixture
+def before(monkeypatch) -> Callable[[int, Callable[[Path], None]], None]:
+    """before(n, what): do *what* where the n-th record of a journal is about to be written, this once."""
+
+    def patch(number: int, what: Callable[[Path], None]) -> None:
+        count, append = iter(range(100)), journal.append
+
+        def appending(path: Path, records: Any) -> None:
+            if next(count) == number:
+                monkeypatch.setattr(journal, "append", append)
+                what(path)
+            append(path, records)
+
+        monkeypatch.setattr(journal, "append", appending)
+
+    return patch

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from tiny_world import MODEL, PRETRAIN, put_conversations, put_parts, tuning
 from stages import connector, landscape, tune
 from steering import layout
 from steering.errors import SteeringError
-from steering.evaluate import journal
 from steering.interrupts import Interrupted
 from steering.manifest import read_json
 
@@ -89,24 +87,6 @@ def test_a_run_that_trains_nothing_has_no_landscape():
 
 class Killed(BaseException):
     """The process is gone."""
-
-
-@pytest.fixture
-def before(monkeypatch) -> Callable[[int, Callable[[Path], None]], None]:
-    """before(n, what): do *what* where the n-th part is about to be written, this once."""
-
-    def patch(number: int, what: Callable[[Path], None]) -> None:
-        count, append = iter(range(100)), journal.append
-
-        def appending(path: Path, records: Any) -> None:
-            if next(count) == number:
-                monkeypatch.setattr(journal, "append", append)
-                what(path)
-            append(path, records)
-
-        monkeypatch.setattr(journal, "append", appending)
-
-    return patch
 
 
 def torn(path: Path) -> None:

@@ -19,8 +19,8 @@ from stages import attention, check, connector, features, predict, tune
 from steering import layout
 from steering.data.shards import ImageArchive, write_images
 from steering.errors import CheckpointError, DataError
-from steering.evaluate import journal, trained
 from steering.evaluate import predict as predicting
+from steering.evaluate import trained
 from steering.evaluate.benchmarks import FORMS
 from steering.evaluate.benchmarks.hellaswag import HELLASWAG
 from steering.interrupts import EXIT_CODE, Interrupted
@@ -125,24 +125,6 @@ def whole(content) -> bytes:
     for folder in (OUT, layout.RUNS):
         shutil.rmtree(folder)
     return lines
-
-
-@pytest.fixture
-def before(monkeypatch) -> Callable[[int, Callable[[Path], None]], None]:
-    """before(n, what): do *what* where the n-th batch is about to be written, this once."""
-
-    def patch(number: int, what: Callable[[Path], None]) -> None:
-        count, append = iter(range(100)), journal.append
-
-        def appending(path: Path, records: Any) -> None:
-            if next(count) == number:
-                monkeypatch.setattr(journal, "append", append)
-                what(path)
-            append(path, records)
-
-        monkeypatch.setattr(journal, "append", appending)
-
-    return patch
 
 
 def torn(path: Path) -> None:
