@@ -68,16 +68,21 @@ def load_language_model(
 def held_in(dtype: str) -> torch.dtype:
     """The dtype in which this machine computes with weights of *dtype*: float32 in place of a slow bfloat16.
 
-    Processors without a bfloat16 product (x86 before AVX-512) multiply it in torch's plain loops, some twenty times
-    slower than float32: a step of the embedded world took 112 s on two cores with AVX2. The weights are the same ones,
-    so results differ by rounding, as between any two machines.
+    x86 without a bfloat16 product multiplies it in torch's plain loops (AVX2: a step of the embedded world took 112 s
+    in place of 3) or by oneDNN's detour over float32 (AVX-512: 23 GFLOP/s a core in place of 79). The weights are the
+    same ones, so results differ by rounding, as between any two machines.
     """
     return DTYPES[dtype] if multiplies_bfloat16() else torch.float32
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this machine has a bfloat16 product worth using: on a GPU, or as torch asks before it takes oneDNN's."""
-    return torch.cuda.is_available() or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Whether this machine has a bfloat16 product: a GPU, x86 with the instruction, others as torch asks oneDNN."""
+    if torch.cuda.is_available():
+        return True
+    found = torch.cpu.get_capabilities()
+    if found.get("architecture") == "x86_64":
+        return bool(found["avx512_bf16"] or found["amx_bf16"])
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _quantised(quantise: str, dtype: str) -> dict[str, Any]:

@@ -103,6 +103,22 @@ def test_bfloat16_weights_are_held_in_float32_where_the_processor_has_no_product
     assert load_language_model(tmp_path, dtype="float32").dtype == torch.float32
 
 
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False, "avx512_f": True}, False),
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": True}, True),
+        ({"architecture": "aarch64"}, "as oneDNN says"),
+    ],
+)
+def test_x86_has_a_bfloat16_product_where_the_instruction_is(found: dict, expected: bool | str, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
+    elsewhere = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    assert language.multiplies_bfloat16() is (elsewhere if isinstance(expected, str) else expected)
+
+
 def test_training_mode_switches_on_no_dropout_of_the_base(make_language_model: Callable) -> None:
     dropouts = {"resid_pdrop": 0.5, "embd_pdrop": 0.5, "attention_dropout": 0.5}
     model = make_language_model("phi", **dropouts)
