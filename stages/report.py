@@ -5,7 +5,6 @@ of them, and of the others that they are missing.
 """
 
 import shutil
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from steering import layout
 from steering.analyse.card import card
 from steering.analyse.report import ReportInput, render, write_figures
 from steering.data.shards import ImageArchive
-from steering.evaluate.results import RunResults, read_results, run_name
+from steering.evaluate.results import RunResults, labels_of, mixtures, read_results, run_name
 from steering.forecast import notes
 from steering.job import Slice, run_stage
 from steering.manifest import read_json, whole
@@ -115,19 +114,6 @@ def counting_notes(arms: Slice) -> list[str]:
         {"method": a["method"], "dead": a["method"] == "mrt" or a.get("placement") == "output"} for a in arms.values()
     ]
     return notes([{"arms": told}])
-
-
-def mixtures(content: Slice) -> list[str]:
-    """The names of what the experiment's arms are tuned on."""
-    return list(dict.fromkeys(run["data"] for run in content["runs"]))
-
-
-def labels_of(content: Slice) -> dict[tuple[str, str], str]:
-    """(data, benchmark) -> the benchmark's name in the tables, with the data where runs on several are asked it."""
-    asked = content.get("asked", {data: list(content["benchmarks"]) for data in mixtures(content)})
-    times = Counter(name for names in asked.values() for name in names)
-    pairs = [(data, name) for name in content["benchmarks"] for data, names in asked.items() if name in names]
-    return {(data, name): name if times[name] == 1 else f"{name} ({data})" for data, name in pairs}
 
 
 def pictures(world: str, benchmarks: Slice, labels: Mapping[tuple[str, str], str]) -> Callable[[str, str], bytes]:

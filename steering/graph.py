@@ -67,6 +67,11 @@ class Graph:
 
     def jobs(self, experiment: str) -> list[Job]:
         """Every job an experiment rests on, once, in the order in which rules run; none where it has no data yet."""
+        wanted = bool(self.plan.experiment(experiment).data)
+        return self.rests_on("track", {"experiment": experiment}) if wanted else []
+
+    def rests_on(self, rule: str, words: Words) -> list[Job]:
+        """A job and every job it rests on, once, in the order in which rules run."""
         found: dict[tuple, Job] = {}
 
         def visit(rule: str, words: Words) -> None:
@@ -75,8 +80,7 @@ class Graph:
                 for above in self.above(rule, words):
                     visit(*above)
 
-        if self.plan.experiment(experiment).data:
-            visit("track", {"experiment": experiment})
+        visit(rule, words)
         return sorted(found.values(), key=lambda job: list(OUTPUTS).index(job[0]))
 
     def above(self, rule: str, words: Words) -> Iterator[Job]:

@@ -18,6 +18,7 @@ LOGS = Path("logs")
 DATABASE = Path("mlflow.db")
 ARTIFACTS = Path("mlartifacts")
 INDEX = Path("results") / "index.html"
+PUBLISHED = Path("docs") / "outcomes"
 
 
 def download(source: str) -> Path:
@@ -87,6 +88,15 @@ def analysis(world: str, data: str, arm: str, seed: int | str, analysis: str) ->
 def card(world: str, data: str, arm: str, seed: int | str) -> Path:
     """What a run's adapter is, for whoever is handed it."""
     return outcome(world, data, arm, seed) / "card.md"
+
+
+def published(world: str, data: str, arm: str, seed: int | str) -> Path:
+    """What a run answered right and wrong, in git, for whoever has not trained it."""
+    return PUBLISHED / world / data / arm / f"seed{seed}.json"
+
+
+def published_questions(world: str, benchmark: str, digest: str) -> Path:
+    return PUBLISHED / world / "questions" / f"{benchmark}-{digest}.json"
 
 
 def experiment(name: str) -> Path:

@@ -41,6 +41,8 @@ SHAPES = {
     "partial_report": 1,
     "figures": 1,
     "attempt": 2,
+    "published": 4,
+    "published_questions": 3,
 }
 
 

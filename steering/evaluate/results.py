@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,11 +38,27 @@ class RunResults:
         """The same with benchmarks by the names that *labels* gives them, by the run's data and the benchmark."""
         names = {name: label for (data, name), label in labels.items() if data == self.manifest.get("data")}
 
-        def renamed(entries: Sequence[Record]) -> list[Record]:
-            return [{**e, "benchmark": names[e["benchmark"]]} for e in entries if e["benchmark"] in names]
-
         told = {names[name]: own for name, own in self.predictions.items() if name in names}
-        return replace(self, scores=renamed(self.scores), unscored=renamed(self.unscored), predictions=told)
+        scores, unscored = (renamed(entries, names) for entries in (self.scores, self.unscored))
+        return replace(self, scores=scores, unscored=unscored, predictions=told)
+
+
+def renamed(entries: Iterable[Record], names: Mapping[str, str]) -> list[Record]:
+    """*entries* with benchmarks by the names that tables have for them; those without one are left out."""
+    return [{**e, "benchmark": names[e["benchmark"]]} for e in entries if e["benchmark"] in names]
+
+
+def mixtures(content: Mapping[str, Any]) -> list[str]:
+    """The names of what the arms of an experiment, as a report's slice tells it, are tuned on."""
+    return list(dict.fromkeys(run["data"] for run in content["runs"]))
+
+
+def labels_of(content: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """(data, benchmark) -> the benchmark's name in the tables, with the data where runs on several are asked it."""
+    asked = content.get("asked", {data: list(content["benchmarks"]) for data in mixtures(content)})
+    times = Counter(name for names in asked.values() for name in names)
+    pairs = [(data, name) for name in content["benchmarks"] for data, names in asked.items() if name in names]
+    return {(data, name): name if times[name] == 1 else f"{name} ({data})" for data, name in pairs}
 
 
 def run_name(run: Mapping[str, Any]) -> str:

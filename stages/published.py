@@ -1,0 +1,139 @@
+"""Tables from published outcomes: of runs that were made here or elsewhere and whose outcomes lie in docs/outcomes.
+
+`--keep` first publishes what has been run here. Runs of other settings than today's params.yaml are left out, and told.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from steering.command_line import answer, asking_for_experiments, chosen
+from steering.params import load
+from steering.plan import Plan
+from steering.plan_table import aligned, wrapped
+from steering.records import recorded
+from steering.slices import Run
+
+Record = dict[str, Any]
+
+
+@dataclass
+class Found:
+    """What is published of one experiment; notes: what is not, and why."""
+
+    records: list[Record] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def scores(self) -> list[Record]:
+        return [score for told in self.records for score in told["scores"]]
+
+
+def main(words: Sequence[str]) -> str:
+    """The answer to a command line. Raises SteeringError for what there is not."""
+    parser = asking_for_experiments("stages.published", __doc__, default="all of which something is published")
+    parser.add_argument("--keep", action="store_true", help="publish the outcomes of finished runs first")
+    parser.add_argument("--markdown", action="store_true", help="tables as Markdown")
+    given = parser.strict(words)
+    plan = Plan(load(given.params))
+    names = [name for name in chosen(plan.params, given.experiments) if plan.runs(name)]
+    kept = keep(plan, names) if given.keep else []
+    found = {name: find(plan, name) for name in names}
+    shown = {name: own for name, own in found.items() if own.records or given.experiments}
+    if given.json:
+        return json.dumps({name: as_json(plan, name, own) for name, own in shown.items()}, indent=1)
+    tables = [text(plan, name, own, markdown=given.markdown) for name, own in shown.items()]
+    return "\n\n".join([*(f"published: {name}" for name in kept), *tables]) or "Nothing is published."
+
+
+def keep(plan: Plan, experiments: Sequence[str]) -> list[str]:
+    """Publish every finished run of *experiments*; the names of those."""
+    from steering.analyse.published import asked, publish
+    from steering.evaluate.results import read_results
+    from steering.standing import Standing
+
+    standing, kept = Standing(plan, recorded=recorded), []
+    for experiment in experiments:
+        for run in plan.runs(experiment):
+            states = standing.run(run)
+            if run.name not in kept and all(states[rule] == "done" for rule in ("tune", "predict", "score")):
+                (results,) = read_results([run.__dict__], split=plan.experiment(experiment).split)
+                publish(run, results, asked(standing.graph, run))
+                kept.append(run.name)
+    return kept
+
+
+def find(plan: Plan, experiment: str) -> Found:
+    """The published runs of an experiment that were asked for what it asks today."""
+    from steering.analyse.published import asked, changed, read
+    from steering.evaluate.results import labels_of, renamed
+    from steering.graph import Graph
+
+    found, graph, absent, labels = Found(), Graph(plan), [], labels_of(plan.report(experiment))
+    for run in plan.runs(experiment):
+        told = read(run)
+        if told is None:
+            absent.append(run)
+        elif other := changed(told, asked(graph, run)):
+            found.notes.append(f"{run.name}: left out, for params.yaml asks for another {', '.join(other)} now")
+        else:
+            names = {name: label for (data, name), label in labels.items() if data == run.data}
+            found.records.append({**told, "scores": renamed(told["scores"], names)})
+    found.notes += [f"Not published: {', '.join(_named(absent))}."] if absent else []
+    return found
+
+
+def _named(runs: Sequence[Run]) -> Iterator[str]:
+    for arm in dict.fromkeys(run.arm for run in runs):
+        seeds = dict.fromkeys(str(run.seed) for run in runs if run.arm == arm)
+        yield f"{arm} (seed {', '.join(seeds)})"
+
+
+def text(plan: Plan, experiment: str, found: Found, *, markdown: bool) -> str:
+    from steering.analyse.written import to_markdown
+
+    heading = f"{'## ' if markdown else ''}{experiment}: {plan.experiment(experiment).title}"
+    frames = frames_of(plan, experiment, found) if found.records else []
+    notes = found.notes + origin(found)
+    if markdown:
+        return "\n".join([f"{heading}\n", *map(to_markdown, frames), *(f"- {note}" for note in notes)])
+    tables = [line for frame in frames for line in (*_lines(frame), "")]
+    return "\n".join([heading, "", *tables, *(wrapped(f"- {note}") for note in notes)])
+
+
+def _lines(frame: Any) -> list[str]:
+    return aligned([*frame.columns], [list(map(str, row)) for row in frame.itertuples(index=False)])
+
+
+def origin(found: Found) -> list[str]:
+    """When and with which code the runs were made."""
+    made = [told["made"] for told in found.records]
+    days = sorted({own["finished"][:10] for own in made})
+    commits = ", ".join(sorted({own["commit"] for own in made}))
+    return [f"{len(made)} runs, made {' to '.join(dict.fromkeys([days[0], days[-1]]))} with {commits}."] if made else []
+
+
+def frames_of(plan: Plan, experiment: str, found: Found) -> list[Any]:
+    """The table of scores and that of differences to the control."""
+    from steering.analyse import overall, tables
+    from steering.analyse.written import wide
+
+    wanted, scores = plan.experiment(experiment), found.scores
+    table = tables.collect(scores, manifests=found.records, experiment=experiment)
+    rows = tables.rows_to_read(table, tables.main_metrics(scores), arms=wanted.arms)
+    together = overall.overall(scores, arms=wanted.arms, control=wanted.control)
+    return [wide(rows), overall.to_read(together, wanted.control)]
+
+
+def as_json(plan: Plan, experiment: str, found: Found) -> Record:
+    from steering.analyse.overall import overall
+
+    wanted = plan.experiment(experiment)
+    together = overall(found.scores, arms=wanted.arms, control=wanted.control)
+    runs = [{key: told[key] for key in ("arm", "seed", "made")} for told in found.records]
+    return {"runs": runs, "against": wanted.control, "overall": together.to_dict("records"), "notes": found.notes}
+
+
+if __name__ == "__main__":
+    answer(main)

@@ -1,0 +1,102 @@
+"""Outcomes of runs as small files that git keeps: which questions each run answered right, and what it was asked to do.
+
+So an arm of one's own can be paired, question by question, with arms that others trained, and a table's runs may come
+from several machines. A file holds a run's scores, its columns of digits as text ("1011"); the ids and groups of the
+questions lie once per benchmark, named by their digest. `asked` are the digests of the slices behind the run, rule by
+rule: a run of other settings is never read as one of today's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from steering import layout
+from steering.errors import DataError
+from steering.evaluate.results import RunResults
+from steering.graph import Graph, words_of
+from steering.job import UNDETERMINING
+from steering.manifest import digest, read_json, write_json
+from steering.slices import Run
+
+Record = dict[str, Any]
+
+OF_QUESTIONS = ("id", "group")
+SHARED = (*UNDETERMINING, "parts", "faulty_pictures")
+"""What slices say that changes no outcome."""
+
+TOLD = ("method", "trainable_llm", "trainable_all")
+MADE = ("commit", "finished", "computed_in", "versions")
+
+
+def asked(graph: Graph, run: Run) -> dict[str, str]:
+    """Rule -> the digest of all slices of that rule which *run*'s scores rest on."""
+    found: dict[str, list[Record]] = {}
+    for rule, words in graph.rests_on("score", words_of(run)):
+        told = getattr(graph.plan, rule)(**words)
+        found.setdefault(rule, []).append({name: value for name, value in told.items() if name not in SHARED})
+    return {rule: digest(sorted(map(digest, slices))) for rule, slices in found.items()}
+
+
+def publish(run: Run, results: RunResults, asked: Mapping[str, str]) -> None:
+    """Write the outcomes of *run*, and its questions where no other run has left them."""
+    told = {name: results.manifest[name] for name in TOLD}
+    made = {name: results.manifest.get(name) for name in MADE}
+    scores = [_packed(run.world, score) for score in results.scores]
+    write_json(
+        layout.published(**words_of(run)),
+        {**words_of(run), **told, "made": made, "asked": dict(asked), "scores": scores},
+    )
+
+
+def read(run: Run) -> Record | None:
+    """The file of *run* with scores as a score file has them; None where it is not published.
+
+    Raises DataError where the file or its questions are not as they were written.
+    """
+    path = layout.published(**words_of(run))
+    if not path.exists():
+        return None
+    try:
+        told = read_json(path)
+        return {**told, "run": run.name, "scores": [_unpacked(run, told, score) for score in told["scores"]]}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: not what `python -m stages.published --keep` writes ({error!r})") from error
+
+
+def changed(told: Record, today: Mapping[str, str]) -> list[str]:
+    """The rules that were asked for something else than *today*."""
+    return sorted(rule for rule in told["asked"].keys() | today.keys() if told["asked"].get(rule) != today.get(rule))
+
+
+def _packed(world: str, score: Mapping[str, Any]) -> Record:
+    questions = {name: score["outcomes"][name] for name in OF_QUESTIONS}
+    name = digest(questions)
+    path = layout.published_questions(world, score["benchmark"], name)
+    if not path.exists():
+        write_json(path, questions, indent=None)
+    columns = {key: _text(own) for key, own in score["outcomes"].items() if key not in OF_QUESTIONS}
+    of_run = ("world", "data", "arm", "seed", "run", "method", "outcomes")
+    return {**{key: own for key, own in score.items() if key not in of_run}, "questions": name, "outcomes": columns}
+
+
+def _unpacked(run: Run, told: Record, score: Mapping[str, Any]) -> Record:
+    name = score["questions"]
+    questions = read_json(layout.published_questions(run.world, score["benchmark"], name))
+    if digest(questions) != name:
+        raise ValueError(f"the questions of {score['benchmark']} have another digest")
+    columns = {key: _numbers(own) for key, own in score["outcomes"].items()}
+    if any(len(own) != len(questions["id"]) for own in columns.values()):
+        raise ValueError(f"{score['benchmark']}: as many outcomes as questions are expected")
+    own = {**words_of(run), "run": run.name, "method": told["method"]}
+    return {**own, **score, "outcomes": {**questions, **columns}}
+
+
+def _text(values: Sequence[Any]) -> str | list[Any]:
+    """Digits as one text; other values as they are."""
+    digits = all(value in range(10) for value in values)
+    return "".join(str(int(value)) for value in values) if digits else list(values)
+
+
+def _numbers(packed: str | Sequence[Any]) -> list[Any]:
+    return [int(digit) for digit in packed] if isinstance(packed, str) else list(packed)

@@ -1,0 +1,167 @@
+"""`python -m stages.published`: what runs answered, kept in git, and tables made from that alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.published import main
+from steering import layout
+from steering.analyse import published
+from steering.errors import DataError, ParamsError
+from steering.graph import Graph
+from steering.manifest import read_json, write_json
+from steering.params import load
+from steering.plan import Plan
+from steering.slices import Run
+from steering.standing import Standing
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = (ROOT / "tests/example.yaml").read_text(encoding="utf-8")
+FORMS = {"shapes": "icons-pope", "flags_sqa": "countries-scienceqa"}
+LIKE = {"none": "none", "edit": "mores_b", "low": "lora"}
+SEEDS = (0, 3)
+spec = importlib.util.spec_from_file_location("invented_scores", ROOT / "tests/analyse/conftest.py")
+assert spec and spec.loader
+invented = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(invented)
+
+
+def scores(arm: str, seed: int) -> list[dict[str, Any]]:
+    named = {"arm": arm, "world": "long", "data": "mix", "run": f"long/mix/{arm}/seed{seed}"}
+    return [invented.score_file(LIKE[arm], seed, like) | {"benchmark": name, **named} for name, like in FORMS.items()]
+
+
+def finish(arm: str, seed: int) -> None:
+    trained, outcome = (place("long", "mix", arm, seed) for place in (layout.run, layout.outcome))
+    told = {"commit": "abc", "finished": "2026-11-26T20:00:00+00:00", "computed_in": "float32", "versions": {}}
+    counts = {"method": "none", "trainable_llm": 5, "trainable_all": 9, "data": "mix", "arm": arm, "seed": seed}
+    write_json(trained / "manifest.json", {**told, **counts})
+    (trained / "metrics.jsonl").touch()
+    write_json(outcome / "scores.json", scores(arm, seed))
+    (outcome / "predictions").mkdir()
+    (outcome / "predictions" / "predictions.jsonl").touch()
+
+
+@pytest.fixture
+def plan(here, monkeypatch) -> Plan:
+    """Runs of `longer` that are all finished."""
+    Path("params.yaml").write_text(EXAMPLE, encoding="utf-8")
+    plan = Plan(load(Path("params.yaml")))
+    for arm in LIKE:
+        for seed in SEEDS:
+            finish(arm, seed)
+    monkeypatch.setattr(Standing, "run", lambda self, run: dict.fromkeys(("tune", "predict", "score"), "done"))
+    return plan
+
+
+def told() -> dict[str, Any]:
+    return json.loads(main(["longer", "--json"]))["longer"]
+
+
+def test_scores_read_back_are_those_that_were_kept(plan):
+    main(["longer", "--keep"])
+    shutil.rmtree("results")
+    shutil.rmtree("checkpoints")
+    kept = published.read(Run("long", "mix", "edit", 3))
+    assert kept is not None
+    assert [{**score, "questions": None} for score in kept["scores"]] == [
+        {**score, "method": "none", "questions": None} for score in scores("edit", 3)
+    ]
+
+
+def test_a_table_from_kept_outcomes_is_that_of_the_scores_themselves(plan):
+    from steering.analyse.overall import overall
+
+    main(["longer", "--keep"])
+    shutil.rmtree("results")
+    runs = [score for arm in LIKE for seed in SEEDS for score in scores(arm, seed)]
+    expected = overall(runs, arms=list(LIKE)).to_dict("records")
+    assert told()["overall"] == json.loads(json.dumps(expected))
+    assert len(told()["runs"]) == 6
+
+
+def test_questions_lie_once_for_all_runs_and_the_files_are_small(plan):
+    main(["longer", "--keep"])
+    assert len(list(Path("docs/outcomes/long/questions").iterdir())) == 2
+    outcomes = read_json(layout.published("long", "mix", "edit", 0))["scores"][0]["outcomes"]
+    assert set(outcomes["correct"]) == {"0", "1"}
+
+
+def test_keeping_again_changes_no_byte(plan):
+    main(["longer", "--keep"])
+    first = {path: path.read_bytes() for path in Path("docs").rglob("*.json")}
+    main(["longer", "--keep"])
+    assert {path: path.read_bytes() for path in Path("docs").rglob("*.json")} == first
+
+
+def test_a_run_that_is_not_finished_is_not_kept(plan, monkeypatch):
+    states = {"tune": "done", "predict": "done", "score": "stale"}
+    monkeypatch.setattr(Standing, "run", lambda self, run: states)
+    assert not main(["longer", "--keep"]).startswith("published:")
+    assert not layout.PUBLISHED.exists()
+
+
+def test_a_run_of_other_settings_is_left_out_and_the_rule_is_named(plan):
+    main(["longer", "--keep"])
+    Path("params.yaml").write_text(EXAMPLE.replace("token_ratio: 0.5", "token_ratio: 0.25"), encoding="utf-8")
+    assert {run["arm"] for run in told()["runs"]} == {"none", "low"}
+    (first, second) = told()["notes"]
+    assert first == "long/mix/edit/seed0: left out, for params.yaml asks for another predict, score, tune now"
+    assert second.startswith("long/mix/edit/seed3")
+
+
+def test_how_steps_are_computed_is_no_other_setting(plan):
+    main(["longer", "--keep"])
+    faster = EXAMPLE.replace("    tune: {steps: 50}", "    tune: {steps: 50}\n    engine: {micro_batch: 1}")
+    assert faster != EXAMPLE
+    Path("params.yaml").write_text(faster, encoding="utf-8")
+    assert len(told()["runs"]) == 6
+
+
+def test_a_learning_rate_of_the_connector_is_another_setting_of_every_run(plan):
+    asked = published.asked(Graph(plan), Run("long", "mix", "none", 0))
+    other = EXAMPLE.replace("connector_learning_rate: 2e-3, method", "connector_learning_rate: 3e-3, method")
+    Path("params.yaml").write_text(other, encoding="utf-8")
+    today = published.asked(Graph(Plan(load(Path("params.yaml")))), Run("long", "mix", "none", 0))
+    assert published.changed({"asked": asked}, today) == ["connector"]
+
+
+def test_what_is_missing_is_named_and_the_rest_is_shown(plan):
+    main(["longer", "--keep"])
+    layout.published("long", "mix", "low", 3).unlink()
+    text = main(["longer"])
+    assert "Not published: low (seed 3)." in text
+    assert "5 runs, made 2026-11-26 with abc." in text
+
+
+def test_markdown_has_both_tables(plan):
+    main(["longer", "--keep"])
+    text = main(["longer", "--markdown"])
+    assert "| arm | trainable (LLM) | with connector |" in text
+    assert "| arm | against none, mean over benchmarks |" in text
+
+
+def test_nothing_published_is_said_in_words(plan):
+    assert main([]) == "Nothing is published."
+    assert "Not published: none (seed 0, 3), edit (seed 0, 3), low (seed 0, 3)." in main(["longer"])
+
+
+def test_a_damaged_file_is_named(plan):
+    main(["longer", "--keep"])
+    path = layout.published("long", "mix", "edit", 0)
+    record = read_json(path)
+    record["scores"][0]["outcomes"]["correct"] += "1"
+    write_json(path, record)
+    with pytest.raises(DataError, match=r"docs/outcomes/long/mix/edit/seed0.json: not what .*as many outcomes"):
+        main(["longer"])
+
+
+def test_an_unknown_experiment_is_refused(plan):
+    with pytest.raises(ParamsError, match="longr is unknown"):
+        main(["longr"])
