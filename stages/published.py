@@ -49,8 +49,8 @@ def main(words: Sequence[str]) -> str:
 
 def keep(plan: Plan, experiments: Sequence[str]) -> list[str]:
     """Publish every finished run of *experiments*; the names of those."""
-    from steering.analyse.published import asked, publish
     from steering.evaluate.results import read_results
+    from steering.published import asked, publish
     from steering.standing import Standing
 
     standing, kept = Standing(plan, recorded=recorded), []
@@ -66,9 +66,9 @@ def keep(plan: Plan, experiments: Sequence[str]) -> list[str]:
 
 def find(plan: Plan, experiment: str) -> Found:
     """The published runs of an experiment that were asked for what it asks today."""
-    from steering.analyse.published import asked, changed, read
     from steering.evaluate.results import labels_of, renamed
     from steering.graph import Graph
+    from steering.published import asked, changed, read
 
     found, graph, absent, labels = Found(), Graph(plan), [], labels_of(plan.report(experiment))
     for run in plan.runs(experiment):

@@ -23,6 +23,7 @@ LIGHT = [
     "steering.cost",
     "steering.graph",
     "steering.standing",
+    "steering.published",
     "steering.hours",
     "steering.forecast",
     "steering.requests",
@@ -86,6 +87,7 @@ LIGHT_STAGES = [
     "maps",
     "plan",
     "paper",
+    "published",
     "status",
     "chat",
     "partial",
@@ -118,6 +120,7 @@ ROOMS = {
     "forecast": {"sizing", "cost", "hours", "standing"},
     "parts": {"data", "evaluate", "model"},
     "plan_table": set(),
+    "published": {"graph", "job", "evaluate"},
     "tracking": set(),
 }
 PLANNERS = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "faults", "yaml_strict", "references"}

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from stages.published import main
-from steering import layout
-from steering.analyse import published
+from steering import layout, published
 from steering.errors import DataError, ParamsError
 from steering.graph import Graph
 from steering.manifest import read_json, write_json
