@@ -7,13 +7,14 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
 from steering import layout
 from steering.errors import DataError, SourceError, SteeringError
-from steering.job import Job, check_outputs, contents, fetched, read_slice, run_stage
+from steering.job import Job, check_outputs, contents, fetched, offline, read_slice, run_stage
 from steering.manifest import sha256_file, write_json
 
 SLICE = {"world": "w", "arm": {"rank": 1}}
@@ -243,3 +244,14 @@ def test_a_stage_without_its_slice_ends_with_one_line_and_code_2(here):
     assert done.returncode == 2
     assert done.stderr.startswith("none.json: not there; ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_stage_prints_no_warning_that_only_a_library_could_heed(make_language_model):
+    from peft import IA3Config, get_peft_model
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        offline()
+        get_peft_model(make_language_model(), IA3Config(target_modules=["v_proj"], feedforward_modules=[]))
+        warnings.warn("another", FutureWarning, stacklevel=1)
+    assert [str(warning.message) for warning in told] == ["another"]
