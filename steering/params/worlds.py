@@ -98,6 +98,10 @@ class Benchmark(Part):
     title: str
 
 
+def _cosine(value: object) -> bool:
+    return value == "cosine"
+
+
 class Recipe(Part):
     """One training stage; see steering.train.optimiser.Recipe.
 
@@ -114,6 +118,7 @@ class Recipe(Part):
     encoder_layers: Annotated[int, Field(ge=0)] | Literal["all"] = Field(0, exclude_if=nothing)
     encoder_learning_rate: float | None = Field(None, gt=0, exclude_if=nothing)
     warmup_ratio: float = Field(0.03, ge=0, lt=1)
+    schedule: Literal["cosine", "linear"] = Field("cosine", exclude_if=_cosine)
     weight_decay: float = Field(0.0, ge=0)
     clip_norm: float = Field(1.0, gt=0)
     independent_turns: bool = True

@@ -1,4 +1,4 @@
-"""What a recipe trains beside the method; AdamW with a learning rate for each, warm-up, then the papers' cosine."""
+"""What a recipe trains beside the method; AdamW with a learning rate for each, warm-up, then MoReS's cosine or MRT's line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Size, nn
 from torch.optim import AdamW
-from transformers import get_cosine_schedule_with_warmup
+from transformers import get_scheduler
 
 from steering.errors import ParamsError
 from steering.model.composed import ComposedModel
@@ -25,7 +25,7 @@ class Recipe:
     """How one run is trained; a step is one optimiser update.
 
     `conversations` per step share pictures among their questions; learning rates are peaks; `warmup_ratio` and
-    the cosine run over `steps`; gradients are clipped to `clip_norm`. The last `encoder_layers` of the vision
+    the fall behind it (`schedule`) run over `steps`; gradients are clipped to `clip_norm`. The last `encoder_layers` of the vision
     encoder that its features come through are trained, at the connector's rate unless they have their own.
     `group_by_length` draws conversations of like length together, for less padding.
     """
@@ -38,6 +38,7 @@ class Recipe:
     encoder_layers: int | Literal["all"] = 0
     encoder_learning_rate: float | None = None
     warmup_ratio: float = 0.03
+    schedule: Literal["cosine", "linear"] = "cosine"
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     independent_turns: bool = True
@@ -109,7 +110,7 @@ def build_optimiser(model: ComposedModel, recipe: Recipe) -> tuple[AdamW, Curve]
         raise ParamsError(["recipe: nothing is trained; allowed a method, encoder_layers or an unfrozen connector"])
     optimiser = AdamW(groups, weight_decay=recipe.weight_decay, betas=(0.9, 0.999))
     warmup = round(recipe.steps * recipe.warmup_ratio)
-    schedule = get_cosine_schedule_with_warmup(optimiser, warmup, recipe.steps)
+    schedule = get_scheduler(recipe.schedule, optimiser, warmup, recipe.steps)
     return optimiser, schedule.lr_lambdas[0]
 
 

@@ -68,6 +68,13 @@ def test_rates_warm_up_then_follow_a_cosine_to_zero(make_model: Callable) -> Non
     assert seen[-1] == [0, 0]
 
 
+def test_mrt_s_rates_fall_along_a_line(make_model: Callable) -> None:
+    recipe = replace(RECIPE, schedule="linear")
+    seen = rates(*build_optimiser(make_model(), recipe), recipe.steps)
+    warm, line = [step / 4 for step in range(4)], [1 - step / 16 for step in range(17)]
+    assert seen == [[pytest.approx(2e-3 * factor, abs=1e-12)] for factor in warm + line]
+
+
 def test_without_warm_up_the_first_rate_is_the_peak(make_model: Callable) -> None:
     recipe = Recipe(steps=4, conversations=1, connector_learning_rate=1e-3, method_learning_rate=1e-3, warmup_ratio=0.0)
     assert rates(*build_optimiser(make_model(), recipe), 1)[0] == [1e-3]
