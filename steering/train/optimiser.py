@@ -1,4 +1,4 @@
-"""What a recipe trains beside the method; AdamW with a learning rate for each, warm-up, then MoReS's cosine or MRT's line."""
+"""What a recipe trains beside the method; AdamW with a rate for each, warm-up, then MoReS's cosine or MRT's line."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Recipe:
     """How one run is trained; a step is one optimiser update.
 
     `conversations` per step share pictures among their questions; learning rates are peaks; `warmup_ratio` and
-    the fall behind it (`schedule`) run over `steps`; gradients are clipped to `clip_norm`. The last `encoder_layers` of the vision
-    encoder that its features come through are trained, at the connector's rate unless they have their own.
+    the fall behind it (`schedule`) run over `steps`; gradients are clipped to `clip_norm`. The last `encoder_layers` of
+    the vision encoder that its features come through are trained, at the connector's rate unless they have their own.
     `group_by_length` draws conversations of like length together, for less padding.
     """
 
