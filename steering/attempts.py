@@ -19,6 +19,7 @@ import psutil
 
 from steering import layout
 from steering.manifest import now, read_json, write_json
+from steering.slurm import own_slurm_job
 
 Standing = Literal["running", "failed", "vanished"]
 
@@ -56,11 +57,6 @@ class Attempt:
             return "running" if slurm_states.get(self.slurm_job) == "RUNNING" else "vanished"
         return "running" if alive(self.host, self.pid, self.born) else "vanished"
 
-
-def own_slurm_job() -> str | None:
-    """The SLURM job that this process is part of."""
-    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 
 
 def alive(host: str, pid: int, born: float) -> bool:

@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from steering.slurm import own_slurm_job
+
 PACKAGES = ("torch", "transformers", "peft", "snakemake", "mlflow", "dvc", "numpy")
 
 
@@ -101,7 +103,7 @@ def peak_memory_bytes() -> int:
 
 def machine() -> dict[str, str]:
     """Where this runs: the host, and the SLURM job where there is one."""
-    job = os.environ.get("SLURM_JOB_ID")
+    job = own_slurm_job()
     return {"host": platform.node(), **({"slurm_job": job} if job else {})}
 
 

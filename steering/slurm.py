@@ -53,6 +53,12 @@ def jobs(folder: Path) -> list[SlurmJob]:
     return [job for job in found if job.comment.startswith(MARK) and Path(job.folder) == folder.resolve()]
 
 
+def own_slurm_job() -> str | None:
+    """The SLURM job that this process is part of."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
 def granted_nodes() -> int:
     """How many nodes the SLURM job has that this process is part of; 0 outside SLURM.
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from steering import layout
-from steering.attempts import Attempt, alive, last_attempt, own_slurm_job, recorded
+from steering.attempts import Attempt, alive, last_attempt, recorded
 from steering.errors import DataError
+from steering.slurm import own_slurm_job
 
 SLICE = Path(".store/slices/tune/abc.json")
 

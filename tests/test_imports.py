@@ -124,7 +124,7 @@ ROOMS = {
     "tracking": set(),
 }
 PLANNERS = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "faults", "yaml_strict", "references"}
-PLANNERS |= {"papers", "slices", "measured", "heads", "attempts", "interrupts"}
+PLANNERS |= {"papers", "slices", "measured", "heads", "attempts", "interrupts", "slurm"}
 ESTIMATES = {"requests"}  # reaches sizes, whose model builds an encoder on the meta device, if asked, with torch
 
 IMPORT_EACH = """

@@ -41,11 +41,12 @@ def make_project(folder: Path, parts: tuple[Callable[..., Any], Any]) -> Path:
 def narrowed(raw: dict[str, Any]) -> None:
     world = raw["worlds"]["3b"]
     world["benchmarks"] = {BENCHMARK: world["benchmarks"][BENCHMARK]}
-    world["mixtures"] = {MIXTURE: world["mixtures"][MIXTURE]}
+    world["mixtures"] = {MIXTURE: {"conversations": world["mixtures"][MIXTURE]["conversations"]}}
     used = {world["pretrain"]["dataset"], MIXTURE, world["benchmarks"][BENCHMARK]["dataset"]}
     world["datasets"] = {name: row for name, row in world["datasets"].items() if name in used}
     world["gpus"] = 1
     world.pop("judge")
+    world.pop("analyses")
     raw.pop("judges")
     raw["experiments"] = {"cluster": EXPERIMENT}
     raw["default"] = "cluster"
@@ -60,9 +61,10 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 def quicken(folder: Path) -> None:
-    """Ask SLURM oftener than a real cluster likes."""
+    """Ask SLURM oftener than a real cluster likes, and for its fake GPUs by their model."""
     path = folder / PROFILE / "config.yaml"
     told = yaml.safe_load(path.read_text())
+    told["config"].append("gpu_model=fake")
     told |= {"slurm-init-seconds-before-status-checks": 2, "latency-wait": 5}
     path.write_text(yaml.safe_dump(told))
 

@@ -49,7 +49,7 @@ def test_all_jobs_come_through(came_through):
 
 def test_gpus_are_asked_for_queued_and_granted(came_through, cluster):
     _, jobs, most, waited = came_through
-    granted = [job for job in jobs if job["tres-per-job"].endswith("gpu:1")]
+    granted = [job for job in jobs if job["tres-per-job"].endswith("gpu:fake:1")]
     assert {job["partition"] for job in granted} == {"gpu"}
     assert len(granted) >= 3 * len(EXPERIMENT["arms"])  # tune, predict, attention
     assert most == len(cluster.names) * cluster.gpus  # as many as there are, and never more

@@ -1,8 +1,11 @@
-"""One training over both nodes of the cluster, by srun and torch's launcher."""
+"""One training over both nodes of the cluster, by srun and torch's launcher; cut short, it goes on over both."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,8 +27,37 @@ def test_a_run_trains_on_two_nodes_with_a_gpu_asked_for_on_each(project, cluster
     assert running.wait(400) == 0, words(project)[-6000:]
     (job,) = [job for job in cluster.jobs() if job["jobarrayid"] not in before]
     assert job["nodelist"] == "n[1-2]"
-    assert job["tres-per-node"].endswith("gpu:1")
+    assert job["tres-per-node"].endswith("gpu:fake:1")
     told = json.loads((project / RUN / "manifest.json").read_text())
     assert told["slice"]["engine"]["nodes"] == 2
     losses = [json.loads(line)["loss"] for line in (project / RUN / "metrics.jsonl").read_text().splitlines()]
     assert len(losses) == told["steps"]
+
+
+def trained_more_than(steps: int, project: Path) -> bool:
+    logs = project.glob(".store/runs/*/making/metrics.jsonl")
+    return any(len(path.read_text().splitlines()) > steps for path in logs)
+
+
+def slowly(raw: dict[str, Any]) -> None:
+    on_both_nodes(raw)
+    raw["worlds"]["3b"]["tune"] |= {"steps": 150, "checkpoint_every": 1000}  # saved when asked to, not before
+
+
+def test_a_cancelled_run_of_two_nodes_saves_and_goes_on_over_both(project, cluster):
+    edit(project, slowly)
+    before = {job["jobarrayid"] for job in cluster.jobs()}
+    running = head(project, f"{RUN}/manifest.json")
+    end = time.monotonic() + 240
+    while not trained_more_than(2, project):
+        assert time.monotonic() < end, words(project)[-6000:]
+        time.sleep(0.3)
+    (job,) = [job for job in cluster.jobs() if job["jobarrayid"] not in before]
+    subprocess.run(["scancel", job["jobarrayid"]], check=True)
+    assert running.wait(400) == 0, words(project)[-6000:]
+    jobs = [job for job in cluster.jobs() if job["jobarrayid"] not in before]
+    assert [job["nodelist"] for job in jobs] == ["n[1-2]"] * 2
+    told = json.loads((project / RUN / "manifest.json").read_text())
+    assert told["resumed_from"] > 2
+    steps = [json.loads(line)["step"] for line in (project / RUN / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 151))

@@ -17,6 +17,7 @@ rule attention:
     threads: threads_of
     resources:
         gpu=gpus_of,
+        gpu_model=gpu_model_of,
         mem_mb=memory_of("attention"),
         runtime=runtime_of("attention"),
     params:
@@ -38,6 +39,7 @@ rule analysis:
     threads: threads_of
     resources:
         gpu=gpus_of,
+        gpu_model=gpu_model_of,
         mem_mb=memory_of("analysis"),
         runtime=runtime_of("analysis"),
     params:
@@ -56,9 +58,10 @@ rule overhead:
         layout.overhead("{experiment}"),
     log:
         layout.log("overhead", experiment="{experiment}"),
-    threads: lambda w: workflow.cores
+    threads: undisturbed
     resources:
-        gpu=lambda w: PARAMS.worlds[world_of(w)].gpus,
+        gpu=gpus_of,
+        gpu_model=gpu_model_of,
         mem_mb=memory_of("overhead"),
         runtime=runtime_of("overhead"),
     params:

@@ -21,6 +21,7 @@ except SteeringError as error:
 PLAN = Plan(PARAMS)
 REQUESTS = Requests(PLAN)
 RUN_WORDS = {"world": "{world}", "data": "{data}", "arm": "{arm}", "seed": "{seed}"}
+GPU_MODEL = config.get("gpu_model")
 MAX_RUNTIME_MINUTES = int(config.get("max_runtime_minutes", 10**9))
 
 
@@ -161,7 +162,11 @@ def runtime_of(rule_name):
 
 
 def gpus_of(wildcards):
-    return PARAMS.worlds[wildcards.world].gpus
+    return PARAMS.worlds[world_of(wildcards)].gpus
+
+
+def gpu_model_of(wildcards):
+    return GPU_MODEL if gpus_of(wildcards) else None
 
 
 # What a job on several nodes asks for is per node (gres), on one node per job (gpu); None asks for nothing.
@@ -171,8 +176,12 @@ def gpu_on(nodes, gpus):
     return gpus if nodes == 1 else None
 
 
+def gpu_model_on(nodes, gpus):
+    return GPU_MODEL if nodes == 1 and gpus else None
+
+
 def gres_on(nodes, gpus):
-    return f"gpu:{gpus}" if nodes > 1 and gpus else None
+    return ":".join(filter(None, ("gpu", GPU_MODEL, str(gpus)))) if nodes > 1 and gpus else None
 
 
 def nodes_on(nodes):
@@ -186,7 +195,12 @@ def alone(wildcards):
 
 
 def threads_of(wildcards):
-    return PARAMS.worlds[wildcards.world].threads
+    return PARAMS.worlds[world_of(wildcards)].threads
+
+
+def undisturbed(wildcards):
+    """All threads of this machine, so that nothing is timed beside another job; a cluster's job has its own."""
+    return threads_of(wildcards) if workflow.non_local_exec else workflow.cores
 
 
 def experiment_files(name):

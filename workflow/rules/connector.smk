@@ -21,6 +21,7 @@ rule connector:
     threads: lambda w: PARAMS.worlds[w.world].pretrain.threads
     resources:
         gpu=lambda w: gpu_on(PLAN.pretrain_engine(w.world).nodes, gpus_of(w)),
+        gpu_model=lambda w: gpu_model_on(PLAN.pretrain_engine(w.world).nodes, gpus_of(w)),
         gres=lambda w: gres_on(PLAN.pretrain_engine(w.world).nodes, gpus_of(w)),
         nodes=lambda w: nodes_on(PLAN.pretrain_engine(w.world).nodes),
         mem_mb=memory_of("connector"),

@@ -85,6 +85,7 @@ rule features:
     threads: threads_of
     resources:
         gpu=gpus_of,
+        gpu_model=gpu_model_of,
     params:
         slice=slice_of("features"),
     shell:

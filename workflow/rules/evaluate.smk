@@ -15,6 +15,7 @@ rule predict_part:
     threads: threads_of
     resources:
         gpu=gpus_of,
+        gpu_model=gpu_model_of,
         mem_mb=memory_of("predict_part"),
         runtime=runtime_of("predict_part"),
     params:
@@ -34,7 +35,8 @@ rule predict:
         layout.log("predict", **RUN_WORDS),
     threads: threads_of
     resources:
-        gpu=lambda w: 0 if PLAN.parts(w.world) else PARAMS.worlds[w.world].gpus,
+        gpu=lambda w: 0 if PLAN.parts(w.world) else gpus_of(w),
+        gpu_model=lambda w: None if PLAN.parts(w.world) else gpu_model_of(w),
         mem_mb=memory_of("predict"),
         runtime=runtime_of("predict"),
     params:

@@ -23,6 +23,7 @@ rule tune:
     threads: lambda w: PLAN.devices(w.world, w.arm)[1]
     resources:
         gpu=lambda w: gpu_on(PLAN.nodes(w.world, w.arm), PLAN.devices(w.world, w.arm)[0]),
+        gpu_model=lambda w: gpu_model_on(PLAN.nodes(w.world, w.arm), PLAN.devices(w.world, w.arm)[0]),
         gres=lambda w: gres_on(PLAN.nodes(w.world, w.arm), PLAN.devices(w.world, w.arm)[0]),
         nodes=lambda w: nodes_on(PLAN.nodes(w.world, w.arm)),
         mem_mb=memory_of("tune"),
