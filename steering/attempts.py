@@ -58,7 +58,6 @@ class Attempt:
         return "running" if alive(self.host, self.pid, self.born) else "vanished"
 
 
-
 def alive(host: str, pid: int, born: float) -> bool:
     """Whether the process still runs; of another machine that cannot be known, so it is held to."""
     if host != socket.gethostname():

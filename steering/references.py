@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from steering import papers
+from steering.arms.schedules import layer_faults
 from steering.errors import nearest
 
 RULES = {"all", "fetch", "language_model", "vision_encoder", "dataset", "check", "features", "mixture", "connector"}
@@ -77,7 +78,7 @@ def _world_faults(where: str, world: Any, raw: dict[str, Any]) -> Iterator[str]:
         yield from _start_faults(f"{where}.mixtures.{name}.start", lookup(mixture, "start"), world, raw)
     for name, wanted in entries(world, "analyses"):
         yield from _known(f"{where}.analyses.{name}.benchmark", lookup(wanted, "benchmark"), benchmarks)
-    yield from _map_faults(f"{where}.analyses.maps.layers", world, raw)
+    yield from _layer_faults(f"{where}.analyses", world, raw)
     yield from _known(f"{where}.judge", lookup(world, "judge"), raw.get("judges", {}))
 
 
@@ -93,14 +94,18 @@ def _start_faults(where: str, start: Any, world: Any, raw: dict[str, Any]) -> It
         yield f"{where}: with encoder_layers, which train another encoder in every run; allowed: one of both"
 
 
-def _map_faults(where: str, world: Any, raw: dict[str, Any]) -> Iterator[str]:
-    """Maps are of layers that the world's language model has."""
-    wanted = lookup(world, "analyses", "maps", "layers")
+def _layer_faults(where: str, world: Any, raw: dict[str, Any]) -> Iterator[str]:
+    """Maps, counted from 1, and token control's edits, counted from 0, are of layers that the language model has."""
     depth = lookup(raw, "language_models", lookup(world, "language_model"), "config", "num_hidden_layers")
-    if isinstance(wanted, list) and isinstance(depth, int):
-        for layer in wanted:
-            if isinstance(layer, int) and not 1 <= layer <= depth:
-                yield f"{where}: {layer}; allowed: 1..{depth}, the language model's layers"
+    if not isinstance(depth, int):
+        return
+    wanted = lookup(world, "analyses", "maps", "layers")
+    for layer in wanted if isinstance(wanted, list) else ():
+        if isinstance(layer, int) and not 1 <= layer <= depth:
+            yield f"{where}.maps.layers: {layer}; allowed: 1..{depth}, the language model's layers"
+    edited = lookup(world, "analyses", "token_control", "layers")
+    if isinstance(edited, str) or (isinstance(edited, list) and all(isinstance(layer, int) for layer in edited)):
+        yield from layer_faults(edited, depth, key=f"{where}.token_control.layers")
 
 
 def _experiment_faults(where: str, name: str, experiment: Any, raw: dict[str, Any]) -> Iterator[str]:

@@ -259,6 +259,20 @@ def test_maps_are_of_layers_that_the_language_model_has(loaded, layers, wrong):
     assert told == [f"{where}: {layer}; {allowed}" for layer in wrong]
 
 
+@pytest.mark.parametrize(
+    ("layers", "wrong"),
+    [("[0, 3]", ""), ("deep", ""), ("[0, 4]", "4 outside the model; allowed 0..3"), ("[1, 1]", "1 more than once")],
+)
+def test_token_control_edits_layers_that_the_language_model_has(loaded, layers, wrong):
+    asked = "    analyses: {token_control: {benchmark: shapes, questions: 2, tokens: [1], rank: 1, "
+    asked += f"layers: {layers}, steps: 1, learning_rate: 1e-3, bystanders: 1}}}}\n    pretrain:"
+    if not wrong:
+        assert loaded(("    pretrain:", asked)).worlds["small"].analyses.token_control
+        return
+    with pytest.raises(ParamsError, match=rf"worlds.small.analyses.token_control.layers: {wrong}"):
+        loaded(("    pretrain:", asked))
+
+
 EXTENDED = "  big:\n    extends: small\n    tune: {steps: 50}\nlanguage_models:"
 
 
