@@ -54,6 +54,7 @@ LIGHT = [
     "steering.analyse.sharpness",
     "steering.analyse.tables",
     "steering.analyse.figures",
+    "steering.analyse.rendering",
     "steering.analyse.beside_written",
     "steering.analyse.report",
     "steering.analyse.index",

@@ -1,27 +1,22 @@
 """The figures of a report as Altair charts, from tidy tables: one colour and one shape per arm in all of them.
 
 Colours are told apart by colour-blind readers and stand out on white and on dark paper alike; charts have no
-background of their own, and everything that is neither data nor text is a middle grey. `save_png` writes one as a
-picture, `specification` gives what a web page embeds.
+background of their own, and everything that is neither data nor text is a middle grey.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import altair as alt
 import pandas as pd
-import vl_convert
 
 # Okabe and Ito's hues, brought to a middle lightness; the first is the control's
 COLOURS = ("#7d8695", "#2b7fc4", "#d9602b", "#12977a", "#b565a7", "#b98a0e", "#56a5dc", "#8a6a4f")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right", "triangle-left")
 GREY = "#8b909a"
-VEGA_LITE = "6.4"
-PNG_WIDTH = 660
 POINTS_PER_CURVE = 160
 ROW = 18  # pixels of one arm in a block
 TICK = "M-0.18,-1L0.18,-1L0.18,1L-0.18,1Z"  # the symbol of a reference in a legend
@@ -186,20 +181,6 @@ def forest(
     return _layer(layers, height=_height(frame, shown))
 
 
-def specification(chart: Any) -> dict[str, Any]:
-    """The Vega-Lite specification of *chart* for a web page: as wide as its place, in the colours of the page."""
-    return dict(chart.to_dict())
-
-
-def save_png(chart: Any, path: Path) -> None:
-    """Write *chart* to *path* as a PNG on white, at twice the usual sharpness."""
-    spec = specification(chart) | {"background": "white", "padding": 16}
-    spec |= {} if "facet" in spec else {"width": PNG_WIDTH}
-    spec["config"] = spec.get("config", {}) | PAPER
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=2))
-
-
 def _band(layers: pd.DataFrame, arms: Sequence[str], *, title: str, percent: bool) -> alt.LayerChart:
     """Lines with bands over layers; *percent* shows shares of 1 in per cent."""
     frame = layers.copy()
@@ -290,24 +271,3 @@ def _offset(arms: Sequence[str]) -> alt.YOffset:
 
 def _height(frame: pd.DataFrame, arms: Sequence[str]) -> int:
     return int(max(1, frame["benchmark"].nunique()) * (ROW * len(arms) * 1.4 + 8))
-
-
-PAPER = {
-    "view": {"stroke": None},
-    "axis": {
-        "domainColor": "#c9ced6",
-        "tickColor": "#c9ced6",
-        "gridColor": "#e9ecf0",
-        "labelColor": "#4b5361",
-        "titleColor": "#4b5361",
-        "titleFontWeight": "normal",
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "titlePadding": 10,
-    },
-    "legend": {
-        "labelColor": "#2a303a",
-        "labelFontSize": 12,
-        "layout": {"top": {"direction": "vertical", "anchor": "start"}},
-    },
-}

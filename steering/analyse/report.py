@@ -18,7 +18,7 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from steering.analyse import compared, figures, gallery, overall, tables, written
+from steering.analyse import compared, figures, gallery, overall, rendering, tables, written
 from steering.analyse import unscored as without
 from steering.analyse.reading import reading, signed
 from steering.analyse.sections import Section, sections
@@ -100,7 +100,7 @@ def write_figures(report: ReportInput, folder: Path) -> None:
     written.write(drawn.table, drawn.rows, together, folder, notes=notes, more=more)
     compared.write(drawn, folder)
     for name, chart in drawn.charts.items():
-        figures.save_png(chart, folder / f"{name}.png")
+        rendering.save_png(chart, folder / f"{name}.png")
 
 
 def html(report: ReportInput) -> str:
@@ -116,7 +116,7 @@ def html(report: ReportInput) -> str:
         reading=reading(report, drawn),
         footnotes=without.footnotes(report.unscored, report.scores),
         colours=figures.arm_colours(report.arms),
-        charts={name: figures.specification(chart) for name, chart in drawn.charts.items()},
+        charts={name: rendering.specification(chart) for name, chart in drawn.charts.items()},
         cards=_cards(report),
         filters=gallery.filters(report.arms, report.control),
         runs=_runs(report),
@@ -244,7 +244,7 @@ def _runs(report: ReportInput) -> list[dict[str, Any]]:
 @cache
 def _vega() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script."""
-    bundle = vl_convert.javascript_bundle(vl_version=figures.VEGA_LITE)  # type: ignore[call-arg]  # its stub is stricter
+    bundle = vl_convert.javascript_bundle(vl_version=rendering.VEGA_LITE)  # type: ignore[call-arg]  # its stub is stricter
     return bundle.replace("</script", "<\\/script")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from steering.analyse import figures
+from steering.analyse import figures, rendering
 
 ARMS = ["none", "mores_b", "lora"]
 
@@ -46,7 +46,7 @@ def differences() -> pd.DataFrame:
 def encodings(chart: Any, channel: str) -> list[dict[str, Any]]:
     return [
         layer["encoding"][channel]
-        for layer in figures.specification(chart)["layer"]
+        for layer in rendering.specification(chart)["layer"]
         if channel in layer.get("encoding", {})
     ]
 
@@ -114,10 +114,10 @@ def test_the_forest_leaves_the_control_out(differences: pd.DataFrame) -> None:
 
 
 def test_a_specification_is_plain_json_without_a_background(means: pd.DataFrame) -> None:
-    spec = json.loads(json.dumps(figures.specification(figures.pareto(means, ARMS))))
+    spec = json.loads(json.dumps(rendering.specification(figures.pareto(means, ARMS))))
     assert (spec["background"], spec["width"]) == ("transparent", "container")
 
 
 def test_a_figure_becomes_a_png(means: pd.DataFrame, tmp_path: Path) -> None:
-    figures.save_png(figures.pareto(means, ARMS), tmp_path / "new" / "pareto.png")
+    rendering.save_png(figures.pareto(means, ARMS), tmp_path / "new" / "pareto.png")
     assert (tmp_path / "new" / "pareto.png").read_bytes().startswith(b"\x89PNG")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from steering.analyse import figures
+from steering.analyse import rendering
 from steering.analyse.report import ReportInput, html
 from steering.analyse.sections import depth
 
@@ -63,7 +63,7 @@ def test_depth_in_the_vision_encoder_is_a_line_of_its_own(report_input: ReportIn
     found = depth.section(told(report_input, CHOSEN | seen))
     rows = [(row["series"], row["layers"]) for row in found.facts["rows"]]
     assert rows[3:] == [("mrt, vision encoder", n) for n in (2, 7, 14)]
-    spec = figures.specification(found.charts["depth"])
+    spec = rendering.specification(found.charts["depth"])
     domains = [layer["encoding"]["color"]["scale"]["domain"] for layer in spec["layer"] if "color" in layer["encoding"]]
     assert domains == [["mores, language model", "mrt, vision encoder"]] * 3
 
@@ -77,10 +77,10 @@ def test_two_series_of_one_method_are_told_apart(report_input: ReportInput) -> N
 
 def test_the_control_is_a_line(report_input: ReportInput) -> None:
     found = depth.section(told(report_input, CHOSEN))
-    marks = [layer["mark"]["type"] for layer in figures.specification(found.charts["depth"])["layer"]]
+    marks = [layer["mark"]["type"] for layer in rendering.specification(found.charts["depth"])["layer"]]
     assert marks == ["rect", "rule", "line", "rule", "point"]
     without = depth.section(told(report_input, {arm: told for arm, told in CHOSEN.items() if arm != "none"}))
-    assert len(figures.specification(without.charts["depth"])["layer"]) == 3
+    assert len(rendering.specification(without.charts["depth"])["layer"]) == 3
 
 
 def test_an_arm_without_a_score_has_no_point(report_input: ReportInput) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from steering.analyse import figures
+from steering.analyse import rendering
 from steering.analyse.report import ReportInput, html
 from steering.analyse.sections import landscape
 
@@ -74,7 +74,7 @@ def test_arms_are_compared_with_the_control(measured: Callable) -> None:
 
 def test_all_planes_share_one_logarithmic_scale(measured: Callable) -> None:
     found = landscape.section(measured())
-    spec = figures.specification(found.charts["landscape"])
+    spec = rendering.specification(found.charts["landscape"])
     assert spec["facet"]["sort"] == list(RISES)
     (colour,) = [layer["encoding"]["color"] for layer in spec["spec"]["layer"] if "color" in layer["encoding"]]
     assert colour["scale"]["type"] == "log"
@@ -88,7 +88,7 @@ def test_several_seeds_are_taken_together_and_the_plane_is_of_the_first(measured
     found = landscape.section(told)
     assert found.facts["seeds"] == 2
     assert "resample training seeds" in html(told)
-    (rows,) = figures.specification(found.charts["landscape"])["datasets"].values()
+    (rows,) = rendering.specification(found.charts["landscape"])["datasets"].values()
     assert len(rows) == 2 * 25
 
 
@@ -102,7 +102,7 @@ def test_without_the_control_nothing_is_compared(measured: Callable) -> None:
 def test_a_point_without_a_finite_loss_is_left_blank(measured: Callable) -> None:
     loss = [[None, *[2.5] * 4], *[[2.5] * 5] * 4]
     found = landscape.section(measured({"none": 1}, loss=loss))
-    (rows,) = figures.specification(found.charts["landscape"])["datasets"].values()
+    (rows,) = rendering.specification(found.charts["landscape"])["datasets"].values()
     assert len(rows) == 24
 
 
@@ -111,5 +111,5 @@ def test_the_page_shows_it_and_says_what_it_does_not_say(measured: Callable, tmp
     page = html(told)
     assert 'href="#landscape"' in page and 'data-chart="landscape"' in page
     assert "sharpness depends on how a method is written down" in page
-    figures.save_png(landscape.section(told).charts["landscape"], tmp_path / "landscape.png")
+    rendering.save_png(landscape.section(told).charts["landscape"], tmp_path / "landscape.png")
     assert (tmp_path / "landscape.png").stat().st_size > 10_000

@@ -68,7 +68,7 @@ def test_an_arm_that_alone_has_no_score_is_in_no_mean(scores: Scores) -> None:
 
 def test_the_page_and_the_table_say_why(told: ReportInput, tmp_path, monkeypatch) -> None:
     assert html(told).count("mmvet is not scored: no judge is set.") == 2  # among the sentences and below the table
-    monkeypatch.setattr("steering.analyse.figures.save_png", lambda chart, path: None)
+    monkeypatch.setattr("steering.analyse.rendering.save_png", lambda chart, path: None)
     write_figures(told, tmp_path)
     text = (tmp_path / "table.md").read_text()
     assert "\nmmvet is not scored: no judge is set.\n" in text
