@@ -44,7 +44,8 @@ def main(words: Sequence[str]) -> str:
     if given.json:
         return json.dumps({name: as_json(plan, name, own) for name, own in shown.items()}, indent=1)
     tables = [text(plan, name, own, markdown=given.markdown) for name, own in shown.items()]
-    return "\n\n".join([*(f"published: {name}" for name in kept), *tables]) or "Nothing is published."
+    told = [f"Published now: {', '.join(kept)}."] if kept else []
+    return "\n\n".join([*map(wrapped, told), *tables]) or "Nothing is published."
 
 
 def keep(plan: Plan, experiments: Sequence[str]) -> list[str]:
@@ -118,11 +119,17 @@ def frames_of(plan: Plan, experiment: str, found: Found) -> list[Any]:
     """The table of scores and that of differences to the control."""
     from steering.analyse import overall, tables
     from steering.analyse.written import wide
+    from steering.evaluate.results import labels_of
 
     wanted, scores = plan.experiment(experiment), found.scores
     table = tables.collect(scores, manifests=found.records, experiment=experiment)
-    rows = tables.rows_to_read(table, tables.main_metrics(scores), arms=wanted.arms)
-    together = overall.overall(scores, arms=wanted.arms, control=wanted.control)
+    found_metrics = tables.main_metrics(scores)
+    metrics = {
+        name: found_metrics[name] for name in labels_of(plan.report(experiment)).values() if name in found_metrics
+    }
+    arms = [arm for arm in wanted.arms if any(score["arm"] == arm for score in scores)]
+    rows = tables.rows_to_read(table, metrics, arms=arms)
+    together = overall.overall(scores, arms=arms, control=wanted.control)
     return [wide(rows), overall.to_read(together, wanted.control)]
 
 

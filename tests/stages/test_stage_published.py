@@ -93,7 +93,7 @@ def test_questions_lie_once_for_all_runs_and_the_files_are_small(plan):
 
 
 def test_keeping_again_changes_no_byte(plan):
-    main(["longer", "--keep"])
+    assert main(["longer", "--keep"]).startswith("Published now: long/mix/none/seed0, long/mix/none/seed3, ")
     first = {path: path.read_bytes() for path in Path("docs").rglob("*.json")}
     main(["longer", "--keep"])
     assert {path: path.read_bytes() for path in Path("docs").rglob("*.json")} == first
@@ -102,7 +102,7 @@ def test_keeping_again_changes_no_byte(plan):
 def test_a_run_that_is_not_finished_is_not_kept(plan, monkeypatch):
     states = {"tune": "done", "predict": "done", "score": "stale"}
     monkeypatch.setattr(Standing, "run", lambda self, run: states)
-    assert not main(["longer", "--keep"]).startswith("published:")
+    assert not main(["longer", "--keep"]).startswith("Published now")
     assert not layout.PUBLISHED.exists()
 
 
