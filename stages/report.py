@@ -7,6 +7,7 @@ of them, and of the others that they are missing.
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 
 from steering import layout
 from steering.analyse.card import card
@@ -16,6 +17,7 @@ from steering.evaluate.results import RunResults, labels_of, mixtures, read_resu
 from steering.forecast import notes
 from steering.job import Slice, run_stage
 from steering.manifest import read_json, whole
+from steering.metrics_log import read_metrics
 
 
 def main(content: Slice) -> None:
@@ -92,7 +94,11 @@ def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
         overhead=overhead(content["name"]),
         depths=content["depths"],
         paper=content.get("paper"),
-        notes=[*missing_notes(content["runs"], results), *counting_notes(content["arms"])],
+        notes=[
+            *missing_notes(content["runs"], results),
+            *connector_notes([result.manifest for result in results]),
+            *counting_notes(content["arms"]),
+        ],
     )
 
 
@@ -106,6 +112,20 @@ def missing_notes(runs: Sequence[Slice], results: Sequence[RunResults]) -> list[
     """Which of the experiment's runs are not in its numbers."""
     names = {run_name(run) for run in runs} - {result.name for result in results}
     return [f"Not in here, for they did not come through: {', '.join(sorted(names))}."] if names else []
+
+
+def connector_notes(manifests: Sequence[Slice]) -> list[str]:
+    """How far pretraining brought the connectors that arms start from; what an arm adds hangs on that, too."""
+    starts = {(told["world"], told["slice"]["pretrain_seed"]) for told in manifests if "slice" in told}
+    found = {seed: read_metrics(layout.connector(world, seed) / "metrics.jsonl") for world, seed in sorted(starts)}
+    losses = {seed: mean(_last_tenth(lines)) for seed, lines in found.items() if lines}
+    told = ", ".join(f"{loss:.2f} (seed {seed})" for seed, loss in losses.items())
+    return [f"Pretraining of the connectors ended at a loss, in the mean of its last tenth, of {told}."] if told else []
+
+
+def _last_tenth(lines: Sequence[Slice]) -> list[float]:
+    losses = [line["loss"] for line in lines if "loss" in line]
+    return losses[-max(1, len(losses) // 10) :]
 
 
 def counting_notes(arms: Slice) -> list[str]:

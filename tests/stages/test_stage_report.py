@@ -154,3 +154,14 @@ def test_a_tracked_run_has_its_attention_and_files_and_its_table_the_figures(con
     assert shown == {"report.html", "table.csv", "table.md", *(path.name for path in FOLDER.glob("*.png"))}
     assert "scores.png" in shown
     assert client.get_run(run).data.tags["mlflow.runColor"] == arm_colours(ARMS)["mores_b"]
+
+
+def test_it_tells_how_far_pretraining_brought_each_connector(here):
+    manifests = [{"world": "w", "slice": {"pretrain_seed": seed}} for seed in (0, 1, 1)]
+    for seed, losses in {0: [9.0] * 18 + [2.0, 4.0], 1: [0.5]}.items():
+        path = layout.connector("w", seed) / "metrics.jsonl"
+        path.parent.mkdir(parents=True)
+        path.write_text("".join(json.dumps({"step": at, "loss": loss}) + "\n" for at, loss in enumerate(losses, 1)))
+    (told,) = report.connector_notes(manifests)
+    assert told.endswith("of 3.00 (seed 0), 0.50 (seed 1).")
+    assert report.connector_notes([{"world": "w", "slice": {"pretrain_seed": 7}}]) == []
