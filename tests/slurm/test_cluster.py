@@ -85,4 +85,4 @@ def test_where_one_arm_fails_the_others_finish_and_are_reported(came_through, cl
         [sys.executable, "-m", "stages.status"], cwd=folder, env=environment(), capture_output=True, text=True
     )
     assert "tune 3b/scienceqa/ia3/seed0  SLURM " in status.stdout
-    assert "not finite" in status.stdout
+    assert "step 2: loss is nan" in status.stdout
