@@ -45,7 +45,7 @@ def main(words: Sequence[str]) -> str:
         return json.dumps({name: as_json(plan, name, own) for name, own in shown.items()}, indent=1)
     tables = [text(plan, name, own, markdown=given.markdown) for name, own in shown.items()]
     told = [f"Published now: {', '.join(kept)}."] if kept else []
-    return "\n\n".join([*map(wrapped, told), *tables]) or "Nothing is published."
+    return "\n\n".join([*map(wrapped, told), *tables]) or "Nothing that params.yaml asks for is published."
 
 
 def keep(plan: Plan, experiments: Sequence[str]) -> list[str]:

@@ -147,7 +147,7 @@ def test_markdown_has_both_tables(plan):
 
 
 def test_nothing_published_is_said_in_words(plan):
-    assert main([]) == "Nothing is published."
+    assert main([]) == "Nothing that params.yaml asks for is published."
     assert "Not published: none (seed 0, 3), edit (seed 0, 3), low (seed 0, 3)." in main(["longer"])
 
 
