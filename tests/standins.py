@@ -101,4 +101,6 @@ def in_small(world: dict[str, Any]) -> dict[str, Any]:
     few = {"steps": 2, "conversations": 4}
     pretrain = world["pretrain"] | {"recipe": world["pretrain"]["recipe"] | few, "threads": 1}
     smaller = {"pretrain": pretrain, "tune": world["tune"] | few, "threads": 1, "gpus": 0, "judge": "local"}
+    maps = world["analyses"]["maps"] | {"layers": [1, PHI["num_hidden_layers"]]}
+    smaller |= {"analyses": world["analyses"] | {"maps": maps}}
     return world | smaller | {"engine": {"micro_batch": 2}, "engines": {}}
