@@ -118,7 +118,7 @@ def connector_notes(manifests: Sequence[Slice]) -> list[str]:
     """How far pretraining brought the connectors that arms start from; what an arm adds hangs on that, too."""
     starts = {(told["world"], told["slice"]["pretrain_seed"]) for told in manifests if "slice" in told}
     found = {seed: read_metrics(layout.connector(world, seed) / "metrics.jsonl") for world, seed in sorted(starts)}
-    losses = {seed: mean(_last_tenth(lines)) for seed, lines in found.items() if lines}
+    losses = {seed: mean(tail) for seed, lines in found.items() if (tail := _last_tenth(lines))}
     told = ", ".join(f"{loss:.2f} (seed {seed})" for seed, loss in losses.items())
     return [f"Pretraining of the connectors ended at a loss, in the mean of its last tenth, of {told}."] if told else []
 

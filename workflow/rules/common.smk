@@ -165,10 +165,6 @@ def gpus_of(wildcards):
     return PARAMS.worlds[world_of(wildcards)].gpus
 
 
-def gpu_model_of(wildcards):
-    return GPU_MODEL if gpus_of(wildcards) else None
-
-
 # What a job on several nodes asks for is per node (gres), on one node per job (gpu); None asks for nothing.
 
 
@@ -178,6 +174,10 @@ def gpu_on(nodes, gpus):
 
 def gpu_model_on(nodes, gpus):
     return GPU_MODEL if nodes == 1 and gpus else None
+
+
+def gpu_model_of(wildcards):
+    return gpu_model_on(1, gpus_of(wildcards))
 
 
 def gres_on(nodes, gpus):
