@@ -91,3 +91,14 @@ def forget(folder: Path, *paths: str) -> None:
     """Remove outputs and the run store, so that jobs run anew."""
     for path in (".store/runs", *paths):
         shutil.rmtree(folder / path, ignore_errors=True)
+
+
+def training(folder: Path, *, above: int = 0) -> Callable[[], bool]:
+    """Whether a run has trained more than *above* steps and goes on."""
+
+    def running() -> bool:
+        return any(
+            len(path.read_text().splitlines()) > above for path in folder.glob(".store/runs/*/making/metrics.jsonl")
+        )
+
+    return running

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import PROFILE, edit, environment, head, words
+from projects import PROFILE, edit, environment, head, training, words
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
 
@@ -46,17 +46,6 @@ def ended(running: subprocess.Popen, folder: Path) -> int:
     except subprocess.TimeoutExpired:
         running.kill()
         raise AssertionError(f"snakemake did not end:\n{words(folder)[-4000:]}") from None
-
-
-def training(folder: Path, *, above: int = 0) -> Callable[[], bool]:
-    """Whether a run has trained more than *above* steps and goes on."""
-
-    def running() -> bool:
-        return any(
-            len(path.read_text().splitlines()) > above for path in folder.glob(".store/runs/*/making/metrics.jsonl")
-        )
-
-    return running
 
 
 def resumed(folder: Path) -> bool:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import edit, head, words
+from projects import edit, head, training, words
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
 
@@ -34,11 +33,6 @@ def test_a_run_trains_on_two_nodes_with_a_gpu_asked_for_on_each(project, cluster
     assert len(losses) == told["steps"]
 
 
-def trained_more_than(steps: int, project: Path) -> bool:
-    logs = project.glob(".store/runs/*/making/metrics.jsonl")
-    return any(len(path.read_text().splitlines()) > steps for path in logs)
-
-
 def slowly(raw: dict[str, Any]) -> None:
     on_both_nodes(raw)
     raw["worlds"]["3b"]["tune"] |= {"steps": 150, "checkpoint_every": 1000}  # saved when asked to, not before
@@ -49,7 +43,8 @@ def test_a_cancelled_run_of_two_nodes_saves_and_goes_on_over_both(project, clust
     before = {job["jobarrayid"] for job in cluster.jobs()}
     running = head(project, f"{RUN}/manifest.json")
     end = time.monotonic() + 240
-    while not trained_more_than(2, project):
+    started = training(project, above=2)
+    while not started():
         assert time.monotonic() < end, words(project)[-6000:]
         time.sleep(0.3)
     (job,) = [job for job in cluster.jobs() if job["jobarrayid"] not in before]

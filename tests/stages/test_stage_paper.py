@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
+import invented
 import pytest
 
 from stages.paper import main
@@ -39,10 +39,6 @@ def test_what_was_not_run_is_said_to_be_so_beside_the_papers_number(params):
 
 
 def test_what_was_run_stands_beside_it(params):
-    spec = importlib.util.spec_from_file_location("invented", ROOT / "tests/analyse/conftest.py")
-    assert spec and spec.loader
-    invented = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(invented)
     score = invented.score_file("lora", 0, "icons-pope") | {"benchmark": "shapes", "arm": "low"}
     write_json(layout.outcome("small", "mix", "low", 0) / "scores.json", [score, {**score, "split": "val"}])
     place = told(params)["low"]

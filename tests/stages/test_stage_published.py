@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import invented
 import pytest
 
 from stages.published import main
@@ -25,10 +25,6 @@ EXAMPLE = (ROOT / "tests/example.yaml").read_text(encoding="utf-8")
 FORMS = {"shapes": "icons-pope", "flags_sqa": "countries-scienceqa"}
 LIKE = {"none": "none", "edit": "mores_b", "low": "lora"}
 SEEDS = (0, 3)
-spec = importlib.util.spec_from_file_location("invented_scores", ROOT / "tests/analyse/conftest.py")
-assert spec and spec.loader
-invented = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(invented)
 
 
 def scores(arm: str, seed: int) -> list[dict[str, Any]]:

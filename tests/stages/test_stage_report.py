@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import invented
 import pytest
 from mlflow import MlflowClient
 
@@ -24,19 +23,7 @@ WORLD, DATA, SEED = "embedded", "icons", 0
 FOLDER = layout.experiment("table")
 
 
-@pytest.fixture(scope="module")
-def invented() -> ModuleType:
-    """The made-up experiment of the report's own tests."""
-    path = Path(__file__).resolve().parent.parent / "analyse" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("invented_experiment", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def put_run(invented: ModuleType, arm: str) -> None:
+def put_run(arm: str) -> None:
     names = (WORLD, DATA, arm, SEED)
     trained, outcome = layout.run(*names), layout.outcome(*names)
     write_json(trained / "manifest.json", invented.manifest(arm, SEED))
@@ -51,7 +38,7 @@ def put_run(invented: ModuleType, arm: str) -> None:
                 file.write(json.dumps({"benchmark": name, "split": "test", "picture": row["image"], **row}) + "\n")
 
 
-def slice_of(invented: ModuleType) -> dict[str, Any]:
+def slice_of() -> dict[str, Any]:
     experiment = {"title": "A table", "question": "Which arm?", "world": WORLD, "data": DATA, "arms": list(ARMS)}
     source = {"version": "1.0", "licence": "MIT", "attribution": "someone"}
     return {
@@ -72,7 +59,7 @@ def slice_of(invented: ModuleType) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def content(invented, tmp_path_factory) -> dict[str, Any]:
+def content(tmp_path_factory) -> dict[str, Any]:
     """The slice of an experiment whose runs are done and whose report is written."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("project"))
@@ -80,8 +67,8 @@ def content(invented, tmp_path_factory) -> dict[str, Any]:
         shown = [(name, invented.picture("", name)) for name in names]
         write_images(layout.dataset(WORLD, "pictures"), shown)
         for arm in ARMS:
-            put_run(invented, arm)
-        content = slice_of(invented)
+            put_run(arm)
+        content = slice_of()
         report.main(content)
         yield content
 
@@ -94,7 +81,7 @@ def test_the_report_is_one_page_that_loads_nothing_from_outside(content):
     assert not re.search(r"<(script|link|img|iframe)[^>]+https?://", page)
 
 
-def test_the_table_has_rows_for_every_arm_and_guesser(content, invented):
+def test_the_table_has_rows_for_every_arm_and_guesser(content):
     with (FOLDER / "table.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {(row["arm"], row["benchmark"]) for row in rows} == {
