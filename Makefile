@@ -50,7 +50,8 @@ resume: setup ## go on after snakemake was killed, on this machine or with jobs 
 
 slurm-demo: setup ## as root: the smoke experiment as jobs of a real two-node SLURM cluster on this machine
 	$(BIN)/python tests/slurm/cluster.py $(SNAKEMAKE) --profile workflow/profiles/slurm smoke \
-		--slurm-init-seconds-before-status-checks 2 --latency-wait 5
+		--slurm-init-seconds-before-status-checks 2 --latency-wait 5 \
+		--set-resources $(addsuffix :gpu=1,features connector tune predict attention)
 
 slurm-test: setup ## as root: the tests on that cluster
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -m slurm tests/slurm

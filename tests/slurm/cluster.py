@@ -33,6 +33,7 @@ DYING = ("setpriv", "--pdeathsig=KILL")  # with whoever started it
 OWNER = "owner.pid"
 FIELDS = ("jobarrayid", "name", "state", "partition", "nodelist", "reason", "tres-alloc", "comment", "timelimit")
 FIELDS += ("tres-per-job", "tres-per-node")
+SHOWN = "JobArrayID:10,State:12,Partition:10,NodeList:9,tres-per-job:16,SubmitTime:20,StartTime:20,EndTime:20,Comment:60"
 
 CONFIGURATION = """\
 ClusterName=test
@@ -254,7 +255,10 @@ def main(command: Sequence[str]) -> int:
     try:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         with Cluster(cpus=os.cpu_count() or 2, memory_mb=_memory_mb() // 2):
-            return subprocess.run(command).returncode
+            print("A cluster of two nodes is up; sinfo and squeue tell of it in another terminal.", flush=True)
+            code = subprocess.run(command).returncode
+            subprocess.run(["squeue", "--states=all", "--sort=i", f"--Format={SHOWN}"])
+            return code
     except ClusterError as error:
         print(f"cluster.py: {error}", file=sys.stderr)
         return 2
