@@ -85,7 +85,8 @@ record: setup ## let DVC remember the data, checkpoints and results that are her
 	$(BIN)/dvc commit --force --quiet && $(BIN)/dvc push --quiet && $(BIN)/dvc status
 
 restore: setup ## bring back what DVC remembers, and let Snakemake accept it
-	$(BIN)/dvc pull && { $(BIN)/dvc status --quiet || { $(BIN)/dvc status; false; }; } && $(SNAKEMAKE) --touch --forceall --quiet all
+	$(BIN)/dvc pull && { $(BIN)/dvc status --quiet || { $(BIN)/dvc status; false; }; } \
+		&& $(SNAKEMAKE) --touch --forceall --quiet all -- $$(ls data | sed s/^/all_/)
 
 verify: setup ## compare every file here with the sha256 that its manifest keeps
 	$(BIN)/python -m stages.verify

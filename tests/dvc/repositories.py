@@ -11,20 +11,21 @@ from pathlib import Path
 from test_workflow import EXAMPLE, ROOT, copied, made_up, snakemake
 
 BIN = Path(sys.executable).parent
+EVERYTHING = ("all_small", "all_long")
 GIT = ("-c", "user.name=a", "-c", "user.email=a@example.org")
 
 
 def make_finished(folder: Path) -> Path:
-    """Every output of the example's experiment; checked in all but these."""
+    """Every output of the example's experiments, in both worlds; checked in all but these."""
     copied(folder, EXAMPLE)
     for name in (".dvc", ".dvcignore", ".gitignore", "dvc.yaml", "Makefile"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, folder / name, **ignored(name))
-    told = snakemake(folder, "--summary")
+    told = snakemake(folder, "--summary", *EVERYTHING)
     for line in told.stdout.splitlines()[1:]:
         made_up(folder / line.split("\t")[0], f"{line}\n")
-    done(folder, "snakemake", "--touch", "--forceall", "--cores", "1")
+    done(folder, "snakemake", "--touch", "--forceall", "--cores", "1", *EVERYTHING)
     done(folder, "git", "init", "--quiet")
-    check_in(folder, "the experiment")
+    check_in(folder, "the experiments")
     return folder
 
 

@@ -1,4 +1,7 @@
-"""What `make record` remembers comes back in another clone, byte for byte, and Snakemake has nothing to do there."""
+"""What `make record` remembers comes back in another clone, byte for byte, and Snakemake has nothing to do there.
+
+No more for other experiments than for the default one.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from repositories import check_in, clone, done, made, make_finished, tried
+from repositories import EVERYTHING, check_in, clone, done, made, make_finished, tried
 from test_workflow import NOTHING, RUN_RULES, jobs, snakemake
 
 pytestmark = pytest.mark.slow
@@ -33,7 +36,7 @@ def test_a_clone_gets_every_file_back_and_nothing_runs(recorded, tmp_path):
     other = clone(recorded, tmp_path / "other", remote=str(recorded / ".dvc-remote"))
     done(other, *made("restore"))
     assert files(other) == files(recorded)
-    assert NOTHING in done(other, "snakemake", "--cores", "1", "--dry-run")
+    assert NOTHING in done(other, "snakemake", "--cores", "1", "--dry-run", *EVERYTHING)
 
 
 def test_an_edit_after_a_restore_runs_what_it_touches_alone(recorded, tmp_path):
