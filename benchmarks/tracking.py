@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,7 +32,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.command import command
+from benchmarks.command import command, one_of
 from benchmarks.measure import circumstances, interleaved, ratio
 from benchmarks.methods import table, verdict
 from steering.errors import SteeringError
@@ -107,19 +107,19 @@ class Contender:
 
 
 def measure(
-    *, steps: int, step_seconds: float, repeats: int, warmup: int, seed: int, server: bool = True
+    names: Sequence[str], *, steps: int, step_seconds: float, repeats: int, warmup: int, seed: int
 ) -> dict[str, Any]:
-    """The whole record of one run; without *server* the live contender is left out."""
+    """The whole record of one run of these ways of tracking beside none."""
     settings = {"steps": steps, "step_seconds": step_seconds, "every_seconds": EVERY_SECONDS}
     told = circumstances(torch.device("cpu"), **settings, repeats=repeats, warmup=warmup, seed=seed)
     toy = Toy(step_seconds)
     with contextlib.ExitStack() as stack:
-        ways = {BASE: lambda _: contextlib.nullcontext()} | _ways(stack, server=server)
+        ways = {BASE: lambda _: contextlib.nullcontext()} | _ways(stack, names)
         contenders = {name: Contender(toy, steps, way) for name, way in ways.items()}
         works = {name: contender.train for name, contender in contenders.items()}
         stepped = interleaved(works, rounds=repeats, warmup=warmup, seed=seed, what="training")
     rows = {name: _row(contender, stepped, contenders[BASE], name) for name, contender in contenders.items()}
-    targets = [_judged(name, limit, stepped) for name, limit in LIMITS.items()]
+    targets = [_judged(name, limit, stepped) for name, limit in LIMITS.items() if name in stepped]
     return told | {"contenders": rows, "targets": targets}
 
 
@@ -140,13 +140,8 @@ def _judged(name: str, limit: float, stepped: dict[str, list[float]]) -> dict[st
     return told | asdict(found) | {"verdict": verdict(found, limit)}
 
 
-def _ways(stack: contextlib.ExitStack, *, server: bool) -> dict[str, Tracking]:
-    mute = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-    ways = {"dead": _child(f"http://127.0.0.1:{_free_port()}"), "hanging": _child(_at(mute.getsockname()[1]))}
-    if server:
-        uri = stack.enter_context(_server())
-        ways["live"] = _child(uri)
-    return ways
+def _ways(stack: contextlib.ExitStack, names: Sequence[str]) -> dict[str, Tracking]:
+    return {name: _child(stack.enter_context(SERVERS[name]())) for name in names}
 
 
 def _child(uri: str) -> Tracking:
@@ -157,6 +152,17 @@ def _manifest() -> dict[str, Any]:
     """Another run each time: what it was trained from is the moment."""
     facts = {"run": "toy/mix/none/seed0", "world": "toy", "arm": "none", "seed": 0, "settings": {"method": "none"}}
     return facts | {"inputs": {"moment": str(time.time_ns())}}
+
+
+@contextlib.contextmanager
+def _nobody() -> Iterator[str]:
+    yield _at(_free_port())
+
+
+@contextlib.contextmanager
+def _mute() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield _at(listening.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -189,7 +195,7 @@ def _await(port: int) -> None:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return
         time.sleep(0.2)
-    raise SteeringError(f"mlflow server: not there after {START_SECONDS} s; --no-server measures without it")
+    raise SteeringError(f"mlflow server: not there after {START_SECONDS} s; --only dead hanging measures without it")
 
 
 def _free_port() -> int:
@@ -199,6 +205,10 @@ def _free_port() -> int:
 
 def _at(port: int) -> str:
     return f"http://127.0.0.1:{port}"
+
+
+SERVERS = {"dead": _nobody, "hanging": _mute, "live": _server}
+"""What answers a contender's calls: each gives its address while its block lasts."""
 
 
 def rows_of(record: dict[str, Any]) -> list[list[str]]:
@@ -218,12 +228,12 @@ def main(arguments: list[str] | None = None) -> None:
     told = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else the server would outlive a benchmark that is ended
     record = measure(
+        told.only or list(SERVERS),
         steps=told.steps,
         step_seconds=told.step_seconds,
         repeats=told.repeats,
         warmup=told.warmup,
         seed=told.seed,
-        server=told.server,
     )
     write_json(told.out, record)
     print(table(rows_of(record), markdown=told.markdown), end="\n\n")
@@ -237,7 +247,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=400, help="of one training; they should last several looks")
     parser.add_argument("--step-seconds", type=float, default=0.05, help="of real work, about")
     parser.add_argument("--warmup", type=int, default=1, help="rounds dropped before")
-    parser.add_argument("--no-server", dest="server", action="store_false", help="leave out live")
+    parser.add_argument("--only", nargs="+", type=one_of(SERVERS), metavar="NAME", help=f"some of {', '.join(SERVERS)}")
     return parser
 
 
