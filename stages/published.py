@@ -6,10 +6,12 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from steering.command_line import answer, asking_for_experiments, chosen
 from steering.params import load
+from steering.params.experiments import Experiment
 from steering.plan import Plan
 from steering.plan_table import aligned, wrapped
 from steering.records import recorded
@@ -29,18 +31,25 @@ class Found:
     def scores(self) -> list[Record]:
         return [score for told in self.records for score in told["scores"]]
 
+    def arms(self, wanted: Experiment) -> list[str]:
+        """Those that something is published of, in the experiment's order."""
+        return [arm for arm in wanted.arms if any(told["arm"] == arm for told in self.records)]
+
 
 def main(words: Sequence[str]) -> str:
     """The answer to a command line. Raises SteeringError for what there is not."""
     parser = asking_for_experiments("stages.published", __doc__, default="all of which something is published")
     parser.add_argument("--keep", action="store_true", help="publish the outcomes of finished runs first")
     parser.add_argument("--markdown", action="store_true", help="tables as Markdown")
+    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="draw scores into FOLDER/EXPERIMENT-FIGURE.png")
     given = parser.strict(words)
     plan = Plan(load(given.params))
     names = [name for name in chosen(plan.params, given.experiments) if plan.runs(name)]
     kept = keep(plan, names) if given.keep else []
     found = {name: find(plan, name) for name in names}
     shown = {name: own for name, own in found.items() if own.records or given.experiments}
+    for name in shown if given.figures else ():
+        draw(plan, name, found[name], given.figures)
     if given.json:
         return json.dumps({name: as_json(plan, name, own) for name, own in shown.items()}, indent=1)
     tables = [text(plan, name, own, markdown=given.markdown) for name, own in shown.items()]
@@ -121,16 +130,28 @@ def frames_of(plan: Plan, experiment: str, found: Found) -> list[Any]:
     from steering.analyse.written import wide
     from steering.evaluate.results import labels_of
 
+    control, scores, arms = plan.experiment(experiment).control, found.scores, found.arms(plan.experiment(experiment))
+    table = tables.collect(scores, manifests=found.records, experiment=experiment)
+    known = tables.main_metrics(scores)
+    metrics = {name: known[name] for name in labels_of(plan.report(experiment)).values() if name in known}
+    together = overall.overall(scores, arms=arms, control=control)
+    return [wide(tables.rows_to_read(table, metrics, arms=arms)), overall.to_read(together, control)]
+
+
+def draw(plan: Plan, experiment: str, found: Found, folder: Path) -> None:
+    """Write the report's figures of scores; none where nothing is published."""
+    from steering.analyse import rendering, report, tables
+
     wanted, scores = plan.experiment(experiment), found.scores
     table = tables.collect(scores, manifests=found.records, experiment=experiment)
-    found_metrics = tables.main_metrics(scores)
-    metrics = {
-        name: found_metrics[name] for name in labels_of(plan.report(experiment)).values() if name in found_metrics
-    }
-    arms = [arm for arm in wanted.arms if any(score["arm"] == arm for score in scores)]
-    rows = tables.rows_to_read(table, metrics, arms=arms)
-    together = overall.overall(scores, arms=arms, control=wanted.control)
-    return [wide(rows), overall.to_read(together, wanted.control)]
+    differences = tables.differences(scores, control=wanted.control)
+    arms = found.arms(wanted)
+    charts = report.score_charts(
+        scores, found.records, table=table, differences=differences, arms=arms, control=wanted.control
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, chart in charts:
+        rendering.save_png(chart, folder / f"{experiment}-{name}.png")
 
 
 def as_json(plan: Plan, experiment: str, found: Found) -> Record:

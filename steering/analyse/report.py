@@ -7,7 +7,7 @@ All text from data is escaped. What is missing is said to be missing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -149,24 +149,37 @@ def draw(report: ReportInput) -> Figures:
 def _charts(
     report: ReportInput, table: pd.DataFrame, differences: pd.DataFrame, *, curves: pd.DataFrame, lmar: pd.DataFrame
 ) -> Iterable[tuple[str, Any]]:
-    arms = report.arms
-    main = tables.main_rows(table, tables.main_metrics(report.scores))
-    main = tables.in_shares(main, tables.tops(report.scores))
-    means = tables.means(report.scores, manifests=report.manifests).dropna(subset=["trainable_llm"])
-    share = _share(report)
-    if len(differences):
-        yield "differences", figures.forest(differences, arms, report.control)
-    if len(main):
-        guesses = main["arm"].isin(tables.BASELINES)
-        yield "scores", figures.by_benchmark(main[~guesses], arms, main[guesses])
-    if len(means):
-        yield "pareto", figures.pareto(means, arms)
+    arms, share = report.arms, _share(report)
+    yield from score_charts(
+        report.scores, report.manifests, table=table, differences=differences, arms=arms, control=report.control
+    )
     if len(curves):
         yield "losses", figures.losses(curves, arms)
     if len(lmar):
         yield "lmar", figures.lmar(lmar, arms)
     if len(share):
         yield "visual_share", figures.visual_share(share, arms)
+
+
+def score_charts(
+    scores: Sequence[Mapping[str, Any]],
+    manifests: Sequence[Mapping[str, Any]],
+    *,
+    table: pd.DataFrame,
+    differences: pd.DataFrame,
+    arms: Sequence[str],
+    control: str,
+) -> Iterator[tuple[str, Any]]:
+    """The charts that need scores and parameter counts alone; *table* and *differences* as `tables` gives them."""
+    main = tables.in_shares(tables.main_rows(table, tables.main_metrics(scores)), tables.tops(scores))
+    means = tables.means(scores, manifests=manifests).dropna(subset=["trainable_llm"])
+    if len(differences):
+        yield "differences", figures.forest(differences, arms, control)
+    if len(main):
+        guesses = main["arm"].isin(tables.BASELINES)
+        yield "scores", figures.by_benchmark(main[~guesses], arms, main[guesses])
+    if len(means):
+        yield "pareto", figures.pareto(means, arms)
 
 
 def _curves(report: ReportInput) -> pd.DataFrame:

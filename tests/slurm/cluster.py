@@ -33,7 +33,9 @@ DYING = ("setpriv", "--pdeathsig=KILL")  # with whoever started it
 OWNER = "owner.pid"
 FIELDS = ("jobarrayid", "name", "state", "partition", "nodelist", "reason", "tres-alloc", "comment", "timelimit")
 FIELDS += ("tres-per-job", "tres-per-node")
-SHOWN = "JobArrayID:10,State:12,Partition:10,NodeList:9,tres-per-job:16,SubmitTime:20,StartTime:20,EndTime:20,Comment:60"
+SHOWN = (
+    "JobArrayID:10,State:12,Partition:10,NodeList:9,tres-per-job:16,SubmitTime:20,StartTime:20,EndTime:20,Comment:60"
+)
 
 CONFIGURATION = """\
 ClusterName=test

@@ -160,3 +160,15 @@ def test_a_damaged_file_is_named(plan):
 def test_an_unknown_experiment_is_refused(plan):
     with pytest.raises(ParamsError, match="longr is unknown"):
         main(["longr"])
+
+
+def test_figures_are_drawn_of_what_is_published(plan):
+    main(["longer", "--keep", "--figures", "drawn"])
+    drawn = sorted(path.name for path in Path("drawn").iterdir())
+    assert drawn == ["longer-differences.png", "longer-pareto.png", "longer-scores.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in Path("drawn").iterdir())
+
+
+def test_nothing_is_drawn_where_nothing_is_published(plan):
+    assert "Not published" in main(["longer", "--figures", "drawn"])
+    assert not list(Path().glob("drawn/*"))
