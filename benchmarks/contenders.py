@@ -40,6 +40,7 @@ OPENING, QUESTION = 4, 36
 
 METHODS: dict[str, Settings] = {
     FLOOR: NoneSettings(),
+    "floor_again": NoneSettings(),
     "mores_1": MoresSettings(),
     "mores_25": MoresSettings(token_ratio=0.25),
     "mores_100": MoresSettings(token_ratio=1.0),
@@ -52,7 +53,8 @@ METHODS: dict[str, Settings] = {
     "mrt_text": MrtSettings.model_validate({"vision_rank": 0, "connector_rank": 0}),
     "full": FullSettings(),
 }
-"""Dropout is off: on a CPU it costs much, and would flatter the methods that have none."""
+"""Dropout is off: on a CPU it costs much, and would flatter the methods that have none. The floor stands there twice: how
+far its ratio to itself is from 1 is what the clock cannot tell."""
 
 
 @dataclass(frozen=True)
