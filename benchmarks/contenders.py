@@ -53,8 +53,8 @@ METHODS: dict[str, Settings] = {
     "mrt_text": MrtSettings.model_validate({"vision_rank": 0, "connector_rank": 0}),
     "full": FullSettings(),
 }
-"""Dropout is off: on a CPU it costs much, and would flatter the methods that have none. The floor stands there twice: how
-far its ratio to itself is from 1 is what the clock cannot tell."""
+"""Dropout is off: on a CPU it costs much, and would flatter the methods that have none. The floor stands there twice:
+how far its ratio to itself is from 1 is what the clock cannot tell."""
 
 
 @dataclass(frozen=True)
