@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PROFILE = "workflow/profiles/slurm"
 BENCHMARK = "gqa"
 MIXTURE = "scienceqa"
+PATIENCE_SECONDS = 240
 EXPERIMENT = {
     "title": "Two arms on a cluster",
     "question": "Do all jobs come through?",
@@ -102,3 +104,11 @@ def training(folder: Path, *, above: int = 0) -> Callable[[], bool]:
         )
 
     return running
+
+
+def until(condition: Callable[[], Any], what: str, *, seconds: float = PATIENCE_SECONDS) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"waited {seconds} s in vain for {what}"
+        time.sleep(0.3)
+    return found

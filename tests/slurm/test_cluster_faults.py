@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import PROFILE, edit, environment, head, training, words
+from projects import PATIENCE_SECONDS, PROFILE, edit, environment, head, training, until, words
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
 
 RUN = "checkpoints/runs/3b/scienceqa"
-PATIENCE_SECONDS = 240
 
 
 def manifest(arm: str) -> str:
@@ -30,14 +29,6 @@ def steps(count: int, *, every: int = 1) -> Callable[[dict[str, Any]], None]:
         raw["worlds"]["3b"]["tune"] |= {"steps": count, "checkpoint_every": every}
 
     return change
-
-
-def until(condition: Callable[[], Any], what: str, *, seconds: float = PATIENCE_SECONDS) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"waited {seconds} s in vain for {what}"
-        time.sleep(0.3)
-    return found
 
 
 def ended(running: subprocess.Popen, folder: Path) -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from typing import Any
 
 import pytest
-from projects import edit, head, training, words
+from projects import edit, head, training, until, words
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
 
@@ -42,11 +41,7 @@ def test_a_cancelled_run_of_two_nodes_saves_and_goes_on_over_both(project, clust
     edit(project, slowly)
     before = {job["jobarrayid"] for job in cluster.jobs()}
     running = head(project, f"{RUN}/manifest.json")
-    end = time.monotonic() + 240
-    started = training(project, above=2)
-    while not started():
-        assert time.monotonic() < end, words(project)[-6000:]
-        time.sleep(0.3)
+    until(training(project, above=2), "training")
     (job,) = [job for job in cluster.jobs() if job["jobarrayid"] not in before]
     subprocess.run(["scancel", job["jobarrayid"]], check=True)
     assert running.wait(400) == 0, words(project)[-6000:]
