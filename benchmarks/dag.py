@@ -45,7 +45,7 @@ def project(folder: Path, runs: int) -> Path:
     shutil.copytree(ROOT / "workflow", folder / "workflow", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", folder)
     raw = load_yaml(ROOT / "params.yaml")
-    wanted = raw["experiments"][raw["default"]]
+    wanted = {key: told for key, told in raw["experiments"][raw["default"]].items() if key != "paper"}
     raw["experiments"][GRID] = wanted | {"arms": [wanted["arms"][0]], "seeds": list(range(runs))}
     (folder / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
     return folder
