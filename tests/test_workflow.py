@@ -50,10 +50,13 @@ def copied(folder: Path, params: Path = ROOT / "params.yaml") -> Path:
 
 
 def snakemake(folder: Path, *arguments: str) -> Answer:
+    """Called by its path, as by a user who has not activated the environment: the stages have to find it."""
     known = {name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")}
-    path = os.pathsep.join([str(Path(sys.executable).parent), known.get("PATH", "")])
+    environment = Path(sys.executable).parent
+    path = os.pathsep.join(part for part in known.get("PATH", "").split(os.pathsep) if Path(part) != environment)
     settings = {**known, "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(["snakemake", *arguments], cwd=folder, env=settings, capture_output=True, text=True)
+    words = [str(environment / "snakemake"), *arguments]
+    return subprocess.run(words, cwd=folder, env=settings, capture_output=True, text=True)
 
 
 def jobs(answer: Answer) -> dict[str, int]:

@@ -1,5 +1,6 @@
 # The plan, and the functions by which rules ask it. Validation happens here, when the DAG is parsed.
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -25,7 +26,10 @@ GPU_MODEL = config.get("gpu_model")
 MAX_RUNTIME_MINUTES = int(config.get("max_runtime_minutes", 10**9))
 
 
-shell.prefix(SHELL.replace("{", "{{").replace("}", "}}"))
+# the stages run in the environment that snakemake itself runs in, whether or not it is on the caller's PATH
+ENVIRONMENT = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+
+shell.prefix((SHELL + ENVIRONMENT).replace("{", "{{").replace("}", "}}"))
 
 
 wildcard_constraints:
