@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 from steering.arms import Schedule, steered_layers
+from steering.methods.edited import EditedModule, Site
 from steering.methods.editor import Editor
 from steering.methods.selectors import Selector
 from steering.methods.sight import Sight
-from steering.methods.sites import EditedModule, Site, decoder_layers, text_config
+from steering.methods.sites import decoder_layers, text_config
 from steering.model.composed import ComposedModel
 
 NAME = "default"

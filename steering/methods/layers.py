@@ -7,8 +7,9 @@ from typing import Any
 from torch import nn
 
 from steering.arms import steered_layers
+from steering.methods.edited import Site
 from steering.methods.sight import Sight
-from steering.methods.sites import EditConfig, Site, decoder_layers, paths_in, text_config
+from steering.methods.sites import EditConfig, decoder_layers, paths_in, text_config
 from steering.model.composed import ComposedModel
 from steering.model.marks import MarkBoard, board_of
 

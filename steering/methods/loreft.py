@@ -21,11 +21,12 @@ from peft.utils.peft_types import PeftType
 from torch import nn
 
 from steering.arms import LoreftSettings
+from steering.methods.edited import Site
 from steering.methods.layers import decoder_sites, mark_board
 from steering.methods.peft_registry import add_peft_type, register_method, seeded_peft_model
 from steering.methods.selectors import FirstAndLast
 from steering.methods.sight import Sight
-from steering.methods.sites import EditConfig, EditTuner, Site
+from steering.methods.sites import EditConfig, EditTuner
 
 
 @dataclass

@@ -23,11 +23,12 @@ from pydantic import ValidationError
 from torch import nn
 
 from steering.arms import PAPER_RATIO, MoresSettings, TokenChoice
+from steering.methods.edited import Site
 from steering.methods.layers import decoder_sites, mark_board
 from steering.methods.peft_registry import add_peft_type, register_method, seeded_peft_model
 from steering.methods.selectors import visual_selector
 from steering.methods.sight import Sight
-from steering.methods.sites import EditConfig, EditTuner, Site
+from steering.methods.sites import EditConfig, EditTuner
 
 PLACEMENTS = ("output", "input")
 

@@ -31,11 +31,12 @@ from torch import nn
 
 from steering.arms import MrtSettings, steered_layers
 from steering.errors import ParamsError
+from steering.methods.edited import Site
 from steering.methods.layers import decoder_sites, mark_board
 from steering.methods.peft_registry import add_peft_type, register_method, seeded_peft_model
 from steering.methods.selectors import PrefixSelector, SuffixSelector
 from steering.methods.sight import Sight
-from steering.methods.sites import EditConfig, EditTuner, Site, paths_in, text_config
+from steering.methods.sites import EditConfig, EditTuner, paths_in, text_config
 from steering.model.composed import ComposedModel
 
 RANKS = ("vision_rank", "connector_rank", "prefix_rank", "suffix_rank")

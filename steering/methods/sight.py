@@ -24,6 +24,7 @@ class Sight:
     """The selected positions of the marks on show, worked out when they are put up and shared by all layers.
 
     A selection's shape depends on the marks, which no compiled graph can hold; made ahead of the pass, it is an input.
+    awake: whether a pass under what is on show may have positions to edit, or a selector's complaint to hear.
     """
 
     def __init__(self, board: MarkBoard, selector: Selector):
@@ -31,6 +32,7 @@ class Sight:
         self.selector = selector
         self._positions: Tensor | None = None
         self._fault: DataError | None = None
+        self.awake = False
         board.onlookers.append(self._look)
         self._look(board.current)
 
@@ -40,9 +42,10 @@ class Sight:
         try:
             chosen = None if marks is None else self.selector(marks)
         except DataError as fault:
-            self._fault = fault
+            self._fault, self.awake = fault, True
             return
         self._positions = chosen if chosen is not None and len(chosen) else None
+        self.awake = self._positions is not None
 
     def close(self) -> None:
         if self._look in self.board.onlookers:

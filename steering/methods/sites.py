@@ -1,18 +1,8 @@
-"""Where hidden states are edited: one wrapper around any module, and one PEFT tuner for every method that edits.
+"""Where hidden states are edited: one PEFT tuner for every method that edits.
 
 An edit is an editor (formula, rank) at a site (a module's input or output) for the tokens of a selector. MoReS, MRT
-and LoReFT are presets: each says which sites there are, and all else is here.
-
-An edited module is wrapped, so the edit is a part of the module's call: it is in the graph with and without
-gradient checkpointing, and the marks are read once per forward pass, never when a checkpointed layer is recomputed.
-(The authors' hooks are gone by then: under checkpointing their editors get no gradient, and nothing is raised.)
-An output is edited by a hook of the wrapped module, ahead of every other hook: hidden states that transformers
-records are the edited ones, as they must be where a LLaVA reads a vision encoder's recorded layer.
-
-Where no selected position is in a pass, the base model's own operations run. An adapter cannot be merged: its edit
-depends on the position.
-
-Shapes: b samples, t positions, d width, n selected positions; conv blocks give (p, d, h, w).
+and LoReFT are presets: each says which sites there are, and all else is here and in steering.methods.edited. An
+adapter cannot be merged: its edit depends on the position.
 """
 
 from __future__ import annotations
@@ -24,132 +14,16 @@ from itertools import chain
 from typing import Any, ClassVar
 
 from peft import PeftConfig
-from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from peft.tuners.tuners_utils import BaseTuner
 from peft.utils.peft_types import PeftType
-from torch import Tensor, nn
+from torch import nn
 
 from steering.errors import ParamsError, SteeringError
+from steering.methods.edited import EditedModule, Site, refuse_merge
 from steering.methods.editor import Editor
-from steering.methods.sight import PictureWatch, Sight
+from steering.methods.sight import PictureWatch
 from steering.model.composed import ComposedModel
 from steering.model.marks import board_of
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where an adapter edits: which side of which module, `width` wide, and who is seen there.
-
-    sight: None edits all tokens.  layer: the decoder layer's number, by which a cache tells its length.
-    """
-
-    path: str
-    name: str
-    width: int
-    rank: int
-    sight: Sight | None = None
-    placement: str = "output"
-    channels_first: bool = False
-    layer: int = 0
-
-    def positions(self, states: Tensor, cache: Any) -> Tensor | None:
-        """Flat positions to edit in a pass over *states* (b, t, d); None where there are none, or without sight."""
-        return None if self.sight is None else self.sight.positions(states, cache=cache, layer=self.layer)
-
-    def edited(self, states: Tensor, editor: Editor, positions: Tensor | None) -> Tensor:
-        """*states* (b, t, d), or (p, d, h, w) with channels_first, with the flat *positions* edited; None means all."""
-        if self.channels_first:
-            return self._all(states.movedim(1, -1), editor).movedim(-1, 1)
-        if positions is None:
-            return self._all(states, editor)
-        flat = states.reshape(-1, states.shape[-1])  # (b t, d)
-        edited = editor(flat.index_select(0, positions))  # (n, d)
-        return flat.index_copy(0, positions, edited).view_as(states)
-
-    def _all(self, states: Tensor, editor: Editor) -> Tensor:
-        return editor(states.reshape(-1, states.shape[-1])).view(states.shape)
-
-
-Edit = tuple[Site, Editor, Tensor | None]
-
-
-class EditedModule(nn.Module, BaseTunerLayer):
-    """A module whose input or output is edited, by each active adapter in turn and each of its sites in order."""
-
-    adapter_layer_names = ("steering_editors",)
-    other_param_names = ("steering_sites",)
-
-    def __init__(self, base_layer: nn.Module):
-        super().__init__()
-        self.base_layer = base_layer
-        self.steering_editors = nn.ModuleDict()  # adapter -> site -> editor
-        self.steering_sites: dict[str, list[Site]] = {}
-        self._under_way: list[Edit] = []
-        self._hook = base_layer.register_forward_hook(self._edit_output, prepend=True)
-
-    def __getattr__(self, name: str) -> Any:
-        """What the module has can be read through the wrapper, as some models read layer.attention_type."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "base_layer" or name.startswith("_"):
-                raise
-            return getattr(self.base_layer, name)
-
-    def add(self, adapter_name: str, editors: dict[str, Editor], sites: list[Site]) -> None:
-        """Takes the editors of an adapter by the names of its *sites*."""
-        self.steering_editors[adapter_name] = nn.ModuleDict(editors)
-        self.steering_sites[adapter_name] = sites
-
-    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """The module's own result with the selected positions of hidden_states (b, t, d) or of the output edited."""
-        edits = self._edits(hidden_states, kwargs.get("past_key_values"))
-        if not edits:
-            return self.base_layer(hidden_states, *args, **kwargs)
-        for site, editor, positions in edits:
-            if site.placement == "input":
-                hidden_states = site.edited(hidden_states, editor, positions)
-        self._under_way = [edit for edit in edits if edit[0].placement == "output"]
-        try:
-            return self.base_layer(hidden_states, *args, **kwargs)
-        finally:
-            self._under_way = []
-
-    def _edits(self, states: Tensor, cache: Any) -> list[Edit]:
-        """What there is to edit; read before the module runs, for then the cache grows."""
-        if self.disable_adapters:
-            return []
-        found: list[Edit] = []
-        for adapter in self.active_adapters:
-            for site in self.steering_sites.get(adapter, ()):
-                positions = site.positions(states, cache)
-                if site.sight is None or positions is not None:
-                    editors: Any = self.steering_editors[adapter]
-                    found.append((site, editors[site.name], positions))
-        return found
-
-    def _edit_output(self, module: nn.Module, args: Any, output: Any) -> Any:
-        if not self._under_way:
-            return None
-        states = output[0] if isinstance(output, tuple) else output
-        for site, editor, positions in self._under_way:
-            states = site.edited(states, editor, positions)
-        return (states, *output[1:]) if isinstance(output, tuple) else states
-
-    def release(self) -> None:
-        """Leaves no trace on the wrapped module, nor on the board."""
-        self._hook.remove()
-        for site in chain.from_iterable(self.steering_sites.values()):
-            if site.sight is not None:
-                site.sight.close()
-
-    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        refuse_merge()
-
-
-def refuse_merge(method: str = "edits") -> None:
-    raise SteeringError(
-        f"{method}: cannot be merged, its edit depends on the position; allowed unload() or disable_adapter()"
-    )
 
 
 @dataclass

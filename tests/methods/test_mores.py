@@ -15,7 +15,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from steering.arms import MoresSettings
 from steering.errors import ParamsError, SteeringError
 from steering.methods import MoReSConfig, attach
-from steering.methods.sites import EditedModule
+from steering.methods.edited import EditedModule
 from steering.model.marks import board_of
 
 both = pytest.mark.parametrize("family", ["llama", "phi"])

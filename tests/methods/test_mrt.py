@@ -19,8 +19,8 @@ from steering.data.collate import Batch, Sample, collate
 from steering.data.templates import Turn
 from steering.errors import ParamsError
 from steering.methods import attach
+from steering.methods.edited import EditedModule
 from steering.methods.mrt import MRTConfig, MRTModel
-from steering.methods.sites import EditedModule
 from steering.model.composed import ComposedModel
 
 LLAVA_SHAPE = VisionShape(tokens=4, width=16, layers=(16,) * 4)

@@ -15,9 +15,9 @@ from torch import nn
 from steering.arms import MoresSettings, MrtSettings
 from steering.methods import attach
 from steering.methods.adapters import load_adapter, save_adapter
+from steering.methods.edited import EditedModule
 from steering.methods.editor import Editor
 from steering.methods.selectors import SuffixSelector, VisualSelector
-from steering.methods.sites import EditedModule
 from steering.model.marks import board_of
 
 
