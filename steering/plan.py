@@ -207,9 +207,15 @@ class Plan(Measured):
             },
             "world": {"name": wanted.world, "language_model": world.language_model}
             | {"vision_encoder": world.vision_encoder, "visual_tokens": encoder.tokens},
-            "training": {"data": wanted.data, "steps": world.tune.steps, "conversations": world.tune.conversations},
+            "training": [self._training(wanted.world, data, wanted.arms[0]) for data in wanted.mixtures],
             "seeds": wanted.seeds,
         }
+
+    def _training(self, world: str, data: str, arm: str) -> Slice:
+        """What runs on *data* are trained on, for how long, and from which tuned run they start, if from one."""
+        told, mixture = self.recipe(world, arm, data), self.world(world).mixtures[data]
+        start = {"start": self._dump(mixture.start)} if mixture.start else {}
+        return {"data": data, "steps": told["steps"], "conversations": told["conversations"], **start}
 
     def _shown(self, wanted: Experiment) -> dict[str, Benchmark]:
         """What any run of an experiment is asked and its tables show, in the order of params.yaml."""

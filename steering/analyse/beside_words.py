@@ -58,11 +58,10 @@ def _trainable(paper: Beside, row: str) -> str:
 
 def protocol(paper: Beside, shown: Sequence[Column]) -> list[str]:
     """What differs between ours and the paper's, or may: a sentence each."""
-    about, world, training = papers.about_table(paper["table"]), paper["world"], paper["training"]
+    about, world = papers.about_table(paper["table"]), paper["world"]
     parts = f"{world['language_model']} and {world['vision_encoder']}, {world['visual_tokens']} visual tokens"
     seeds = len(paper["seeds"])
-    steps = f"{training['steps']:,} steps of {training['conversations']:,} conversations"
-    ours = f"{training['data']}, {steps}" if training["data"] else "none, for no data is named"
+    ours = "; ".join(_training(told) for told in paper["training"]) or "none, for no data is named"
     return [
         f"Model. Ours: world {world['name']}, {parts}. The paper's: {about['models'][paper['model']]}.",
         f"Training. Ours: {ours}. The paper's: {about['trained']}.",
@@ -71,6 +70,12 @@ def protocol(paper: Beside, shown: Sequence[Column]) -> list[str]:
         f"{'seeds and ' if seeds > 1 else ''}questions. The paper gives no interval; its numbers are taken as exact.",
         *_without(paper),
     ]
+
+
+def _training(told: Mapping[str, Any]) -> str:
+    start = told.get("start")
+    begun = f", from the model of its seed that {start['arm']} tuned on {start['data']}" if start else ""
+    return f"{told['data']}, {told['steps']:,} steps of {told['conversations']:,} conversations{begun}"
 
 
 def _questions(paper: Beside, shown: Sequence[Column]) -> Iterator[str]:

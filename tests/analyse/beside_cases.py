@@ -29,6 +29,6 @@ def beside_paper(
         "columns": columns,
         "benchmarks": asked,
         "world": {"name": "embedded", "language_model": "lm", "vision_encoder": "eye", "visual_tokens": 16},
-        "training": {"data": "icons", "steps": 120, "conversations": 5},
+        "training": [{"data": "icons", "steps": 120, "conversations": 5}],
         "seeds": [0, 1],
     }

@@ -188,6 +188,16 @@ def test_what_differs_is_told(scores):
     assert "stands beside: ‘VQAv2’, ‘GQA’, ‘TextVQA’, ‘MM-Vet’, ‘MMMU’." in told
 
 
+def test_each_mixture_tells_its_own_steps_and_start():
+    paper = beside_paper()
+    paper["training"] += [{"data": "task", "steps": 60, "conversations": 5, "start": {"data": "icons", "arm": "full"}}]
+    told = " ".join(protocol(paper, beside.columns(paper)))
+    assert "Training. Ours: icons, 120 steps of 5 conversations; task, 60 steps of 5 conversations, from the" in told
+    assert "from the model of its seed that full tuned on icons. The paper's:" in told
+    paper["training"] = []
+    assert "Training. Ours: none, for no data is named. " in " ".join(protocol(paper, beside.columns(paper)))
+
+
 def test_the_same_questions_are_not_called_others():
     paper = beside_paper(columns={"p": ["pope"]}, builder="pope_eval")
     told = " ".join(protocol(paper, beside.columns(paper)))

@@ -1,4 +1,4 @@
-"""The benchmark of large grids, at two runs: it is read and planned as the project stands, and what the record holds."""
+"""The benchmark of large grids, at two runs: the project as it stands is read and planned, and what is recorded."""
 
 from __future__ import annotations
 
