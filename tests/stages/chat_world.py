@@ -1,4 +1,4 @@
-"""A tiny world with three runs that were trained far enough for their methods to change what is said."""
+"""A tiny world with five runs that were trained far enough for their methods to change what is said."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "none": {"method": "none"},
     "edit": {"method": "mores", "rank": 1, "token_ratio": 0.5},
     "low": {"method": "lora", "rank": 8, "alpha": 16},
+    "seen": {"method": "mrt", "vision_rank": 2, "connector_rank": 2, "prefix_rank": 1, "suffix_rank": 1},
     "whole": {"method": "full"},
 }
 COLOURS = ("red", "green", "blue", "white", "black", "yellow")

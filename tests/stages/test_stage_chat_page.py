@@ -92,7 +92,7 @@ def test_it_listens_to_this_machine_alone(page):
 def test_the_page_is_told_its_arms_and_pictures(post):
     status, told, _ = post("/api/state", {})
     assert status == 200 and told["run"] == EDIT
-    assert [arm["arm"] for arm in told["arms"]] == ["edit", "low", "none", "whole"]
+    assert [arm["arm"] for arm in told["arms"]] == ["edit", "low", "none", "seen", "whole"]
     assert {one["name"] for one in told["pictures"]} == {f"pictures/test/{number}.png" for number in range(3)}
 
 
