@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from steering.command_line import answer, asking_for_experiments, chosen
-from steering.params import load
+from steering.errors import ParamsError, nearest
+from steering.params import Params, load
 from steering.params.experiments import Experiment
 from steering.plan import Plan
 from steering.plan_table import aligned, wrapped
@@ -42,8 +43,9 @@ def main(words: Sequence[str]) -> str:
     parser.add_argument("--keep", action="store_true", help="publish the outcomes of finished runs first")
     parser.add_argument("--markdown", action="store_true", help="tables as Markdown")
     parser.add_argument("--figures", type=Path, metavar="FOLDER", help="draw scores into FOLDER/EXPERIMENT-FIGURE.png")
+    parser.add_argument("--against", metavar="ARM", help="hold the others against it, not the experiment's control")
     given = parser.strict(words)
-    plan = Plan(load(given.params))
+    plan = Plan(held_against(load(given.params), given.experiments, given.against))
     names = [name for name in chosen(plan.params, given.experiments) if plan.runs(name)]
     kept = keep(plan, names) if given.keep else []
     found = {name: find(plan, name) for name in names}
@@ -55,6 +57,19 @@ def main(words: Sequence[str]) -> str:
     tables = [text(plan, name, own, markdown=given.markdown) for name, own in shown.items()]
     told = [f"Published now: {', '.join(kept)}."] if kept else []
     return "\n\n".join([*map(wrapped, told), *tables]) or "Nothing that params.yaml asks for is published."
+
+
+def held_against(params: Params, names: Sequence[str], arm: str | None) -> Params:
+    """*params* with *arm* as the control of the experiments *names*. Raises ParamsError where one does not have it."""
+    if arm is None:
+        return params
+    wanted = {name: params.experiments[name] for name in chosen(params, names)}
+    held = {name: told.model_copy(update={"control": arm}) for name, told in wanted.items() if arm in told.arms}
+    known = list(dict.fromkeys(other for told in wanted.values() for other in told.arms))
+    if not held or (names and len(held) < len(wanted)):
+        lacking = ", ".join(name for name in names if name not in held) or "any experiment"
+        raise ParamsError([f"--against: {arm} is no arm of {lacking}; allowed {', '.join(known)}{nearest(arm, known)}"])
+    return params.model_copy(update={"experiments": params.experiments | held})
 
 
 def keep(plan: Plan, experiments: Sequence[str]) -> list[str]:

@@ -127,6 +127,23 @@ def test_a_learning_rate_of_the_connector_is_another_setting_of_every_run(plan):
     assert published.changed({"asked": asked}, today) == ["connector"]
 
 
+def test_another_arm_may_take_the_control_s_place(plan):
+    main(["longer", "--keep"])
+    own = told()["overall"]
+    other = json.loads(main(["longer", "--json", "--against", "edit"]))["longer"]
+    assert {row["arm"] for row in own} == {"edit", "low"}
+    assert other["against"] == "edit" and {row["arm"] for row in other["overall"]} == {"none", "low"}
+    (ours,) = (row["difference"] for row in own if row["arm"] == "edit")
+    (turned,) = (row["difference"] for row in other["overall"] if row["arm"] == "none")
+    assert turned == pytest.approx(-ours)
+
+
+@pytest.mark.parametrize("words", [["longer", "--against", "edti"], ["--against", "edti"]])
+def test_an_arm_that_the_experiment_does_not_have_cannot_be_held_against(plan, words):
+    with pytest.raises(ParamsError, match=r"--against: edti is no arm of .*; allowed none, .*\(did you mean edit\?\)"):
+        main(words)
+
+
 def test_what_is_missing_is_named_and_the_rest_is_shown(plan):
     main(["longer", "--keep"])
     layout.published("long", "mix", "low", 3).unlink()
