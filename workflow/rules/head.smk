@@ -13,11 +13,11 @@ from steering import heads
 def report_partly():
     worlds = [word.removeprefix("all_") for word in sys.argv if word.startswith("all_")]
     asked = [name for name in PLAN.runnable() if name in sys.argv or PARAMS.experiments[name].world in worlds]
-    subprocess.run(["python", "-m", "stages.partial", *asked, "--params", PARAMS_FILE])
+    subprocess.run([sys.executable, "-m", "stages.partial", *asked, "--params", PARAMS_FILE])
 
 
 def write_index():
-    subprocess.run(["python", "-m", "stages.index", "--params", PARAMS_FILE])
+    subprocess.run([sys.executable, "-m", "stages.index", "--params", PARAMS_FILE])
 
 
 onstart:
