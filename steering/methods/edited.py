@@ -87,7 +87,7 @@ class EditedModule(nn.Module, BaseTunerLayer):
         for sight in self._sights:
             if sight is None or sight.awake:
                 return super().__call__(*args, **kwargs)
-        if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks:
+        if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks:
             return super().__call__(*args, **kwargs)
         return self._modules["base_layer"](*args, **kwargs)  # type: ignore[misc]
 
