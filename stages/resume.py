@@ -30,6 +30,7 @@ def main(words: Sequence[str]) -> str:
     parser.add_argument("--dead", action="store_true", help="the head on another machine is known to be dead")
     own, typed = _parted(words)
     asked = parser.strict(own)
+    _find_snakemake()
     known = heads.last_head()
     _refuse_a_living(known, dead=asked.dead)
     if known is None and not heads.locked() and not typed:
@@ -45,6 +46,11 @@ def _parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The words before and after the first `--`."""
     split = words.index("--") if "--" in words else len(words)
     return list(words[:split]), list(words[split + 1 :])
+
+
+def _find_snakemake() -> None:
+    """This environment's own where the caller's PATH has none."""
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
 
 
 def _refuse_a_living(known: Head | None, *, dead: bool) -> None:

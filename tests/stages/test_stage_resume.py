@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -34,8 +35,8 @@ class Place:
     def queue(self, *answers: list[str]) -> None:
         self.squeue = Program(self.programs, "squeue", [{"stdout": "".join(lines)} for lines in answers])
 
-    def resume(self, *words: str) -> subprocess.CompletedProcess:
-        settings = os.environ | {"PATH": in_front(self.programs), "PYTHONPATH": str(ROOT)}
+    def resume(self, *words: str, path: str | None = None) -> subprocess.CompletedProcess:
+        settings = os.environ | {"PATH": path or in_front(self.programs), "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "stages.resume", *words]
         return subprocess.run(command, cwd=self.folder, env=settings, capture_output=True, text=True, timeout=60)
 
@@ -90,6 +91,13 @@ def test_other_words_are_typed_instead(place):
     head()
     place.resume("--", "other", "--jobs", "1")
     assert place.snakemake.calls == [["other", "--jobs", "1"]]
+
+
+def test_this_environment_s_own_snakemake_is_typed_where_the_path_has_none(place):
+    head()
+    (place.programs / "snakemake").unlink()
+    answer = place.resume("--", "--version", path=os.pathsep.join([str(place.programs), os.defpath]))
+    assert (answer.returncode, answer.stdout.strip()) == (0, version("snakemake")), answer.stderr
 
 
 def test_orphans_that_run_are_waited_for_and_those_that_wait_cancelled(place):
