@@ -6,6 +6,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ Record = dict[str, Any]
 
 @dataclass
 class Found:
-    """What is published of one experiment; notes: what is not, and why."""
+    """What is published of one experiment; attention: of those records' runs; notes: what is not, and why."""
 
     records: list[Record] = field(default_factory=list)
+    attention: list[Record] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -42,7 +44,7 @@ def main(words: Sequence[str]) -> str:
     parser = asking_for_experiments("stages.published", __doc__, default="all of which something is published")
     parser.add_argument("--keep", action="store_true", help="publish the outcomes of finished runs first")
     parser.add_argument("--markdown", action="store_true", help="tables as Markdown")
-    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="draw scores into FOLDER/EXPERIMENT-FIGURE.png")
+    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="draw figures into FOLDER/EXPERIMENT-FIGURE.png")
     parser.add_argument("--against", metavar="ARM", help="hold the others against it, not the experiment's control")
     given = parser.strict(words)
     plan = Plan(held_against(load(given.params), given.experiments, given.against))
@@ -75,7 +77,7 @@ def held_against(params: Params, names: Sequence[str], arm: str | None) -> Param
 def keep(plan: Plan, experiments: Sequence[str]) -> list[str]:
     """Publish every finished run of *experiments*; the names of those."""
     from steering.evaluate.results import read_results
-    from steering.published import asked, publish
+    from steering.published import asked, publish, publish_attention
     from steering.standing import Standing
 
     standing, kept = Standing(plan, recorded=recorded), []
@@ -85,6 +87,8 @@ def keep(plan: Plan, experiments: Sequence[str]) -> list[str]:
             if run.name not in kept and all(states[rule] == "done" for rule in ("tune", "predict", "score")):
                 (results,) = read_results([run.__dict__], split=plan.experiment(experiment).split)
                 publish(run, results, asked(standing.graph, run))
+                if states.get("attention") == "done":
+                    publish_attention(run, results.attention, asked(standing.graph, run, "attention"))
                 kept.append(run.name)
     return kept
 
@@ -93,7 +97,7 @@ def find(plan: Plan, experiment: str) -> Found:
     """The published runs of an experiment that were asked for what it asks today."""
     from steering.evaluate.results import labels_of, renamed
     from steering.graph import Graph
-    from steering.published import asked, changed, read
+    from steering.published import asked, changed, read, read_attention
 
     found, graph, absent, labels = Found(), Graph(plan), [], labels_of(plan.report(experiment))
     for run in plan.runs(experiment):
@@ -105,6 +109,9 @@ def find(plan: Plan, experiment: str) -> Found:
         else:
             names = {name: label for (data, name), label in labels.items() if data == run.data}
             found.records.append({**told, "scores": renamed(told["scores"], names)})
+            looked = read_attention(run) if plan.attended(run.world, run.data) else None
+            if looked and not changed(looked, asked(graph, run, "attention")):
+                found.attention.append(looked)
     found.notes += [f"Not published: {', '.join(_named(absent))}."] if absent else []
     return found
 
@@ -140,8 +147,8 @@ def origin(found: Found) -> list[str]:
 
 
 def frames_of(plan: Plan, experiment: str, found: Found) -> list[Any]:
-    """The table of scores and that of differences to the control."""
-    from steering.analyse import overall, tables
+    """The table of scores, that of differences to the control, and of LMAR against its where attention is published."""
+    from steering.analyse import overall, shift, tables
     from steering.analyse.written import wide
     from steering.evaluate.results import labels_of
 
@@ -150,12 +157,14 @@ def frames_of(plan: Plan, experiment: str, found: Found) -> list[Any]:
     known = tables.main_metrics(scores)
     metrics = {name: known[name] for name in labels_of(plan.report(experiment)).values() if name in known}
     together = overall.overall(scores, arms=arms, control=control)
-    return [wide(tables.rows_to_read(table, metrics, arms=arms)), overall.to_read(together, control)]
+    looked = shift.shifts(found.attention, arms=arms, control=control)
+    frames = [wide(tables.rows_to_read(table, metrics, arms=arms)), overall.to_read(together, control)]
+    return frames + ([shift.to_read(looked, control)] if len(looked) else [])
 
 
 def draw(plan: Plan, experiment: str, found: Found, folder: Path) -> None:
-    """Write the report's figures of scores; none where nothing is published."""
-    from steering.analyse import rendering, report, tables
+    """Write the report's figures of scores and attention; none where nothing is published."""
+    from steering.analyse import rendering, report, shift, tables
 
     wanted, scores = plan.experiment(experiment), found.scores
     table = tables.collect(scores, manifests=found.records, experiment=experiment)
@@ -164,18 +173,22 @@ def draw(plan: Plan, experiment: str, found: Found, folder: Path) -> None:
     charts = report.score_charts(
         scores, found.records, table=table, differences=differences, arms=arms, control=wanted.control
     )
+    looks = report.attention_charts(shift.curves(found.attention, arms), arms)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, chart in charts:
+    for name, chart in chain(charts, looks):
         rendering.save_png(chart, folder / f"{experiment}-{name}.png")
 
 
 def as_json(plan: Plan, experiment: str, found: Found) -> Record:
     from steering.analyse.overall import overall
+    from steering.analyse.shift import shifts
 
     wanted = plan.experiment(experiment)
     together = overall(found.scores, arms=wanted.arms, control=wanted.control)
+    looks = shifts(found.attention, arms=wanted.arms, control=wanted.control).to_dict("records")
     runs = [{key: told[key] for key in ("arm", "seed", "made")} for told in found.records]
-    return {"runs": runs, "against": wanted.control, "overall": together.to_dict("records"), "notes": found.notes}
+    told = {"overall": together.to_dict("records"), "attention": looks, "notes": found.notes}
+    return {"runs": runs, "against": wanted.control, **told}
 
 
 if __name__ == "__main__":

@@ -95,6 +95,10 @@ def published(world: str, data: str, arm: str, seed: int | str) -> Path:
     return PUBLISHED / world / data / arm / f"seed{seed}.json"
 
 
+def published_attention(world: str, data: str, arm: str, seed: int | str) -> Path:
+    return PUBLISHED / world / data / arm / f"seed{seed}-attention.json"
+
+
 def published_questions(world: str, benchmark: str, digest: str) -> Path:
     return PUBLISHED / world / "questions" / f"{benchmark}-{digest}.json"
 

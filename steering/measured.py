@@ -5,6 +5,9 @@ from __future__ import annotations
 from steering.params import OF_A_RUN
 from steering.slices import Run, Slice, Slices
 
+ATTENTION_VERSION = 2
+"""Of what attention.json tells; raised where that changes, so that it is measured again."""
+
 
 class Measured(Slices):
     """What is measured of runs, and of which."""
@@ -12,7 +15,8 @@ class Measured(Slices):
     def attention(self, world: str, data: str, arm: str, seed: int) -> Slice:
         wanted = self._attention(world)
         benchmark = self._benchmark(self.world(world).benchmarks[wanted["benchmark"]])
-        return {**self._run(world, data, arm, seed), **self.model(world), **wanted, "form": benchmark}
+        told = {"form": benchmark, "version": ATTENTION_VERSION}
+        return {**self._run(world, data, arm, seed), **self.model(world), **wanted, **told}
 
     def attended(self, world: str, data: str) -> bool:
         """Whether attention is measured of runs on *data*: where they are asked what it is measured on."""

@@ -3,7 +3,8 @@
 So an arm of one's own can be paired, question by question, with arms that others trained, and a table's runs may come
 from several machines. A file holds a run's scores, its columns of digits as text ("1011"); the ids and groups of the
 questions lie once per benchmark, named by their digest. `asked` are the digests of the slices behind the run, rule by
-rule: a run of other settings is never read as one of today's.
+rule: a run of other settings is never read as one of today's. A file beside it holds where the run looked: the
+attention of each question that it was measured on.
 """
 
 from __future__ import annotations
@@ -29,12 +30,16 @@ TOLD = ("method", "trainable_llm", "trainable_all")
 MADE = ("commit", "finished", "computed_in", "versions")
 
 
-def asked(graph: Graph, run: Run) -> dict[str, str]:
-    """Rule -> the digest of all slices of that rule which *run*'s scores rest on."""
+OF_ATTENTION = ("benchmark", "layers", "n", "protocol")
+OF_SAMPLES = ("id", "group", "mass", "counts")
+
+
+def asked(graph: Graph, run: Run, rule: str = "score") -> dict[str, str]:
+    """Rule -> the digest of all slices of that rule which *run*'s scores, or its outcome of another *rule*, rest on."""
     found: dict[str, list[Record]] = {}
-    for rule, words in graph.rests_on("score", words_of(run)):
-        told = getattr(graph.plan, rule)(**words)
-        found.setdefault(rule, []).append({name: value for name, value in told.items() if name not in SHARED})
+    for above, words in graph.rests_on(rule, words_of(run)):
+        told = getattr(graph.plan, above)(**words)
+        found.setdefault(above, []).append({name: value for name, value in told.items() if name not in SHARED})
     return {rule: digest(sorted(map(digest, slices))) for rule, slices in found.items()}
 
 
@@ -61,6 +66,29 @@ def read(run: Run) -> Record | None:
         told = read_json(path)
         return {**told, "run": run.name, "scores": [_unpacked(run, told, score) for score in told["scores"]]}
     except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: not what `python -m stages.published --keep` writes ({error!r})") from error
+
+
+def publish_attention(run: Run, attention: Mapping[str, Any], asked: Mapping[str, str]) -> None:
+    """Write where *run* looked; *attention*: its attention.json."""
+    told = {name: attention[name] for name in OF_ATTENTION}
+    samples = {name: attention["samples"][name] for name in OF_SAMPLES}
+    record = {**words_of(run), **told, "asked": dict(asked), "samples": samples}
+    write_json(layout.published_attention(**words_of(run)), record, indent=None)
+
+
+def read_attention(run: Run) -> Record | None:
+    """Where *run* looked, as `steering.analyse.shift` reads it; None where that is not published. Raises DataError."""
+    path = layout.published_attention(**words_of(run))
+    if not path.exists():
+        return None
+    try:
+        told = read_json(path)
+        layers = {len(mass) for mass in told["samples"]["mass"].values()}
+        if not isinstance(told["asked"], dict) or layers != {told["layers"]}:
+            raise ValueError(f"{told['layers']} layers are expected in each mass")
+        return {**told, "run": run.name}
+    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(f"{path}: not what `python -m stages.published --keep` writes ({error!r})") from error
 
 

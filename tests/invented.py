@@ -119,15 +119,20 @@ def attention(arm: str, seed: int) -> dict[str, Any]:
         "lmar": variants,
         "visual_share": [band(value, 0.02) for value in share],
         "visual_attention": band(sum(share) / LAYERS, 0.01),
-        "samples": samples(sum(share) / LAYERS, chance),
+        "samples": samples(bare, share, chance),
     }
 
 
-def samples(mean: float, chance: random.Random) -> dict[str, Any]:
-    """The attention on the picture of each question, three to a picture."""
+def samples(bare: list[float], share: list[float], chance: random.Random) -> dict[str, Any]:
+    """The record of each question, three to a picture: LMAR *bare* without the sink and attention *share* by layer."""
     names = [str(number) for number in range(QUESTIONS)]
-    values = [mean + 0.05 * chance.uniform(-1, 1) for _ in names]
-    return {"id": names, "group": [f"p{n // 3}" for n in range(QUESTIONS)], "visual_attention": values}
+    shaken = [[value * chance.uniform(0.8, 1.2) for _ in names] for value in share]
+    words = [[value / lmar / 10 * 30 for value in layer] for layer, lmar in zip(shaken, bare, strict=True)]
+    mass = {"visual": shaken, "text_without_sink": words, "text": [[5 * value for value in layer] for layer in words]}
+    counts = {"visual": [10.0] * QUESTIONS, "text_without_sink": [30.0] * QUESTIONS, "text": [30.0] * QUESTIONS}
+    means = [sum(layer[n] for layer in shaken) / LAYERS for n in range(QUESTIONS)]
+    columns = {"id": names, "group": [f"p{n // 3}" for n in range(QUESTIONS)], "visual_attention": means}
+    return columns | {"mass": mass, "counts": counts}
 
 
 def manifest(arm: str, seed: int) -> dict[str, Any]:

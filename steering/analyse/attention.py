@@ -26,6 +26,9 @@ from steering.analyse.capture import HELD, Scores, View, full, read_by
 from steering.errors import DataError
 from steering.model.marks import Marks
 
+DIGITS = 5
+"""Significant digits of a sample's numbers in a file; the least that counts is a thousandth of LMAR."""
+
 
 @dataclass(frozen=True)
 class ModalityAttention:
@@ -174,7 +177,8 @@ def attention_summary(
     """What a run's attention record tells: "n", and "lmar" and "visual_share" by layer, "visual_attention" over all of
     them, with 95 % bootstrap intervals over samples.
 
-    named: "id" and "group" of each sample; "samples" then has those columns with each one's own visual_attention.
+    named: "id" and "group" of each sample; "samples" then has those columns with each one's own visual_attention, and
+    what all of these numbers are made of: "mass", group -> (l, n), and "counts", group -> (n,).
     Samples without visual, text or query tokens are left out; raises DataError where none is left.
     """
     filled = _filled(attention)
@@ -194,8 +198,18 @@ def attention_summary(
         "lmar": {name: _lmar_intervals(kept, weights, text=text) for name, text in ratios.items()},
         "visual_share": _intervals(weights @ kept.mass["visual"].T),
         "visual_attention": _intervals(weights @ each[:, None])[0],
-        "samples": columns | {"visual_attention": each.tolist()},
+        "samples": columns | {"visual_attention": each.tolist()} | _record(kept),
     }
+
+
+def _record(attention: ModalityAttention) -> dict[str, Any]:
+    """The record itself, as plain numbers."""
+    mass = {group: [_short(layer) for layer in value] for group, value in attention.mass.items()}
+    return {"mass": mass, "counts": {group: _short(count) for group, count in attention.counts.items()}}
+
+
+def _short(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.{DIGITS}g}") for value in values]
 
 
 def _filled(attention: ModalityAttention) -> np.ndarray:

@@ -18,19 +18,13 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from steering.analyse import compared, figures, gallery, overall, rendering, tables, written
+from steering.analyse import compared, figures, gallery, overall, rendering, shift, tables, written
 from steering.analyse import unscored as without
 from steering.analyse.reading import reading, signed
 from steering.analyse.sections import Section, sections
 from steering.manifest import whole
 
 TEMPLATES = Path(__file__).parent / "templates"
-VARIANTS = {
-    ("without_sink", "mean_of_ratios"): "without first token, mean of ratios",
-    ("without_sink", "ratio_of_means"): "without first token, ratio of means",
-    ("with_sink", "mean_of_ratios"): "with first token, mean of ratios",
-    ("with_sink", "ratio_of_means"): "with first token, ratio of means",
-}
 FAILED = ("failed", "diverged")
 
 
@@ -139,26 +133,32 @@ def draw(report: ReportInput) -> Figures:
     rows = tables.rows_to_read(table, metrics, arms=report.arms, failed=failed, unscored=unscored)
     differences = tables.differences(report.scores, control=report.control)
     together = overall.overall(report.scores, arms=report.arms, control=report.control)
-    curves, lmar = _curves(report), _lmar(report)
-    charts = dict(_charts(report, table, differences, curves=curves, lmar=lmar))
+    curves, seen = _curves(report), shift.curves(report.attention, report.arms)
+    charts = dict(_charts(report, table, differences, curves=curves, seen=seen))
     own = sections(report)
     charts |= {name: chart for section in own for name, chart in section.charts.items()}
+    lmar = seen[seen["variant"] != shift.SHARE]
     return Figures(table, rows, differences, together, curves, lmar, charts, own)
 
 
 def _charts(
-    report: ReportInput, table: pd.DataFrame, differences: pd.DataFrame, *, curves: pd.DataFrame, lmar: pd.DataFrame
+    report: ReportInput, table: pd.DataFrame, differences: pd.DataFrame, *, curves: pd.DataFrame, seen: pd.DataFrame
 ) -> Iterable[tuple[str, Any]]:
-    arms, share = report.arms, _share(report)
+    arms = report.arms
     yield from score_charts(
         report.scores, report.manifests, table=table, differences=differences, arms=arms, control=report.control
     )
     if len(curves):
         yield "losses", figures.losses(curves, arms)
-    if len(lmar):
-        yield "lmar", figures.lmar(lmar, arms)
-    if len(share):
-        yield "visual_share", figures.visual_share(share, arms)
+    yield from attention_charts(seen, arms)
+
+
+def attention_charts(seen: pd.DataFrame, arms: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """The charts of `shift.curves`: LMAR and the share of attention on visual positions, by layer."""
+    if len(seen):
+        share = seen["variant"] == shift.SHARE
+        yield "lmar", figures.lmar(seen[~share], arms)
+        yield "visual_share", figures.visual_share(seen[share], arms)
 
 
 def score_charts(
@@ -195,26 +195,6 @@ def _curves(report: ReportInput) -> pd.DataFrame:
         if run in owner and "loss" in line
     ]
     return pd.DataFrame(rows, columns=["arm", "seed", "step", "loss"])
-
-
-def _lmar(report: ReportInput) -> pd.DataFrame:
-    parts = [
-        _by_layer(report, [(e["arm"], e["lmar"][sink][kind]) for e in report.attention]).assign(variant=words)
-        for (sink, kind), words in VARIANTS.items()
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _share(report: ReportInput) -> pd.DataFrame:
-    return _by_layer(report, [(entry["arm"], entry["visual_share"]) for entry in report.attention])
-
-
-def _by_layer(report: ReportInput, curves: Sequence[tuple[str, Sequence[Mapping[str, float]]]]) -> pd.DataFrame:
-    """Arm, layer from 1, mean over seeds, and the widest band that any seed has."""
-    rows = [{"arm": arm, "layer": at, **entry} for arm, layers in curves for at, entry in enumerate(layers, start=1)]
-    frame = pd.DataFrame(rows, columns=["arm", "layer", "value", "low", "high"])
-    ends = {"value": ("value", "mean"), "low": ("low", "min"), "high": ("high", "max")}
-    return frame.groupby(["arm", "layer"], as_index=False, sort=False).agg(**ends)
 
 
 def _states(report: ReportInput) -> dict[str, str]:

@@ -118,6 +118,24 @@ def hierarchical(
     return _interval(float(np.mean([statistic(everyone) for statistic in statistics])), means, level)
 
 
+def hierarchical_curve(
+    statistics: Sequence[Statistic],
+    groups: Sequence[Any],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> list[Interval]:
+    """`hierarchical` for every point of a curve, all points over the same resamples.
+
+    statistics: one per training seed, from weights (..., n) to values (..., points).
+    """
+    index, count = _indexed(groups)
+    means = _seed_means(statistics, index, count, resamples, seed)  # (resamples, points)
+    values = np.mean([statistic(np.ones(len(index))) for statistic in statistics], axis=0)
+    return [_interval(float(value), drawn, level) for value, drawn in zip(values, means.T, strict=True)]
+
+
 def paired_difference(
     first: Mapping[str, Sequence[Any]],
     second: Mapping[str, Sequence[Any]],
@@ -231,15 +249,16 @@ def _interval(value: float, drawn: Array, level: float) -> Interval:
 def _seed_means(
     statistics: Sequence[Statistic], index: NDArray[np.intp], count: int, resamples: int, seed: int
 ) -> Array:
-    """(resamples,) the mean over resampled training seeds of each statistic under resampled groups."""
+    """(resamples, ...) the mean over resampled training seeds of each statistic under resampled groups."""
     if not statistics:
         raise DataError("statistics: no training seeds; an interval over seeds needs at least one")
     chunks = [[statistic(weights) for statistic in statistics] for weights in _resampled(index, count, resamples, seed)]
-    values = np.concatenate([np.stack(chunk) for chunk in chunks], axis=1)  # (s, resamples)
+    values = np.concatenate([np.stack(chunk) for chunk in chunks], axis=1)  # (s, resamples, ...)
     s = len(statistics)
     drawn = np.random.default_rng((seed, s)).multinomial(s, np.full(s, 1 / s), size=resamples)  # (resamples, s)
+    often = drawn.T.reshape(s, resamples, *[1] * (values.ndim - 2))
     # A seed that was not drawn must not spread its nan.
-    return np.where(drawn.T > 0, values * drawn.T, 0.0).sum(axis=0) / s
+    return np.where(often > 0, values * often, 0.0).sum(axis=0) / s
 
 
 def _paired(

@@ -68,6 +68,15 @@ def test_visual_attention_is_the_mean_over_layers_with_the_samples_it_is_made_of
     assert summary["samples"]["group"][:4] == ["0", "0", "1", "2"]
 
 
+def test_the_record_of_each_sample_is_kept_to_five_digits() -> None:
+    attention = record()
+    attention.counts["visual"][3] = 0
+    kept = attention_summary(attention, seed=0)["samples"]
+    for modality, mass in attention.mass.items():
+        np.testing.assert_allclose(kept["mass"][modality], np.delete(mass, 3, axis=1), rtol=5e-5)
+        np.testing.assert_allclose(kept["counts"][modality], np.delete(attention.counts[modality], 3), rtol=5e-5)
+
+
 def test_samples_without_visual_tokens_are_left_out() -> None:
     attention = record()
     attention.counts["visual"][3] = 0

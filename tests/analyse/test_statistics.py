@@ -11,6 +11,7 @@ from steering.analyse.statistics import (
     WEIGHTS_HELD,
     Interval,
     hierarchical,
+    hierarchical_curve,
     holm,
     interval,
     intervals,
@@ -218,6 +219,15 @@ def test_an_undefined_seed_spoils_only_the_resamples_that_draw_it():
 
     found = hierarchical([mean_of([0.0, 1.0]), undefined], range(2))
     assert np.isnan(found.value)
+
+
+def test_each_point_of_a_curve_has_the_interval_it_would_have_alone():
+    random, groups = np.random.default_rng(14), np.repeat(np.arange(20), 2)
+    seeds = [random.random((3, 40)) for _ in range(3)]  # (points, n)
+    curve = hierarchical_curve([lambda w, own=own: w @ own.T / w.sum(-1, keepdims=True) for own in seeds], groups)
+    alone = [hierarchical([mean_of(own[point]) for own in seeds], groups) for point in range(3)]
+    for found, expected in zip(curve, alone, strict=True):
+        assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
 
 
 def test_seeds_difference_of_one_seed_is_the_paired_difference():

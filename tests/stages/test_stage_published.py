@@ -12,6 +12,7 @@ import pytest
 
 from stages.published import main
 from steering import layout, published
+from steering.analyse import shift
 from steering.errors import DataError, ParamsError
 from steering.graph import Graph
 from steering.manifest import read_json, write_json
@@ -32,6 +33,10 @@ def scores(arm: str, seed: int) -> list[dict[str, Any]]:
     return [invented.score_file(LIKE[arm], seed, like) | {"benchmark": name, **named} for name, like in FORMS.items()]
 
 
+def attention(arm: str, seed: int) -> dict[str, Any]:
+    return invented.attention(LIKE[arm], seed) | {"arm": arm, "seed": seed, "run": f"long/mix/{arm}/seed{seed}"}
+
+
 def finish(arm: str, seed: int) -> None:
     trained, outcome = (place("long", "mix", arm, seed) for place in (layout.run, layout.outcome))
     told = {"commit": "abc", "finished": "2026-11-26T20:00:00+00:00", "computed_in": "float32", "versions": {}}
@@ -39,6 +44,7 @@ def finish(arm: str, seed: int) -> None:
     write_json(trained / "manifest.json", {**told, **counts})
     (trained / "metrics.jsonl").touch()
     write_json(outcome / "scores.json", scores(arm, seed))
+    write_json(outcome / "attention" / "attention.json", attention(arm, seed))
     (outcome / "predictions").mkdir()
     (outcome / "predictions" / "predictions.jsonl").touch()
 
@@ -51,7 +57,8 @@ def plan(here, monkeypatch) -> Plan:
     for arm in LIKE:
         for seed in SEEDS:
             finish(arm, seed)
-    monkeypatch.setattr(Standing, "run", lambda self, run: dict.fromkeys(("tune", "predict", "score"), "done"))
+    rules = ("tune", "predict", "score", "attention")
+    monkeypatch.setattr(Standing, "run", lambda self, run: dict.fromkeys(rules, "done"))
     return plan
 
 
@@ -179,10 +186,47 @@ def test_an_unknown_experiment_is_refused(plan):
         main(["longr"])
 
 
+def test_attention_from_kept_outcomes_is_that_of_the_runs_themselves(plan):
+    main(["longer", "--keep"])
+    shutil.rmtree("results")
+    runs = [attention(arm, seed) for arm in LIKE for seed in SEEDS]
+    expected = shift.shifts(runs, arms=list(LIKE), control="none").to_dict("records")
+    assert told()["attention"] == json.loads(json.dumps(expected)) != []
+    assert "LMAR / none's, all layers" in main(["longer"])
+
+
+def test_attention_that_was_asked_for_otherwise_is_left_out_and_scores_stay(plan):
+    main(["longer", "--keep"])
+    more = EXAMPLE.replace(
+        "attention: {benchmark: shapes, questions: 4}", "attention: {benchmark: shapes, questions: 5}"
+    )
+    Path("params.yaml").write_text(more, encoding="utf-8")
+    assert (told()["attention"], len(told()["runs"])) == ([], 6)
+
+
+def test_attention_that_is_not_measured_is_not_kept(plan, monkeypatch):
+    states = {"tune": "done", "predict": "done", "score": "done", "attention": "missing"}
+    monkeypatch.setattr(Standing, "run", lambda self, run: states)
+    main(["longer", "--keep"])
+    assert layout.published("long", "mix", "edit", 0).exists()
+    assert not layout.published_attention("long", "mix", "edit", 0).exists()
+
+
+def test_damaged_attention_is_named(plan):
+    main(["longer", "--keep"])
+    path = layout.published_attention("long", "mix", "edit", 0)
+    record = read_json(path)
+    record["samples"]["mass"]["visual"].pop()
+    write_json(path, record)
+    with pytest.raises(DataError, match=r"seed0-attention.json: not what .*layers are expected"):
+        main(["longer"])
+
+
 def test_figures_are_drawn_of_what_is_published(plan):
     main(["longer", "--keep", "--figures", "drawn"])
     drawn = sorted(path.name for path in Path("drawn").iterdir())
-    assert drawn == ["longer-differences.png", "longer-pareto.png", "longer-scores.png"]
+    figures = ("differences", "lmar", "pareto", "scores", "visual_share")
+    assert drawn == [f"longer-{figure}.png" for figure in figures]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in Path("drawn").iterdir())
 
 

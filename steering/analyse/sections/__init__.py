@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from steering.analyse.sections import depth, landscape, paper, token_control
 from steering.analyse.sections.attention_cost import attention_cost
+from steering.analyse.sections.attention_shift import attention_shift
 from steering.analyse.sections.maps import maps
 from steering.analyse.sections.overhead import overhead
 from steering.analyse.sections.section import Section
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 SECTIONS: Mapping[str, Callable[[ReportInput], Section | None]] = {
     "paper": paper.section,
     "depth": depth.section,
+    "attention_shift": attention_shift,
     "attention_cost": attention_cost,
     "maps": maps,
     "landscape": landscape.section,

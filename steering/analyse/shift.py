@@ -1,0 +1,140 @@
+"""How attention moves with an arm: its LMAR by layer over training seeds, and against the control's.
+
+    LMAR of a sample in a layer = attention per visual token / attention per text token   (MoReS paper, Eq. 2)
+    curve of an arm             = mean over training seeds of the mean over samples, or of the ratio of the means
+    shift of an arm             = exp of the mean over training seeds of log(LMAR of the arm / LMAR of the control),
+                                  each the mean of the ratios over samples and a span of layers, without the sink
+
+Seeds and groups of questions are resampled together (`statistics.hierarchical`), an arm and the control by the same
+draws; Holm's correction is over all arms and spans. Each run is measured where it gives its own answers.
+
+Shapes: l layers, n samples that all runs in question have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from steering.analyse import statistics, tables
+from steering.analyse.statistics import Array, Statistic
+
+Entry = Mapping[str, Any]
+PerToken = Mapping[str, Array]
+"""Modality -> (l, n), the attention on one of its tokens; "share": the attention on all visual positions."""
+
+COLUMNS = ["arm", "variant", "layer", "value", "low", "high"]
+SHIFTS = ["arm", "span", "seeds", "n", "factor", "low", "high", "p", "p_holm", "verdict"]
+SHARE = "share on visual positions"
+
+
+def mean_of_ratios(text: str) -> Callable[[PerToken], Statistic]:
+    """LMAR by layer as Eq. 2 has it; *text*: the modality that stands for text."""
+    return lambda seen: _mean(seen["visual"] / seen[text])
+
+
+def ratio_of_means(text: str) -> Callable[[PerToken], Statistic]:
+    return lambda seen: lambda weights: (weights @ seen["visual"].T) / (weights @ seen[text].T)
+
+
+LMAR = {
+    "without first token, mean of ratios": mean_of_ratios("text_without_sink"),
+    "without first token, ratio of means": ratio_of_means("text_without_sink"),
+    "with first token, mean of ratios": mean_of_ratios("text"),
+    "with first token, ratio of means": ratio_of_means("text"),
+}
+CURVES = LMAR | {SHARE: lambda seen: _mean(seen["share"])}
+
+
+def _mean(values: Array) -> Statistic:
+    """The weighted means of *values* (l, n)."""
+    return lambda weights: (weights @ values.T) / weights.sum(axis=-1, keepdims=True)
+
+
+def curves(entries: Sequence[Entry], arms: Sequence[str]) -> pd.DataFrame:
+    """COLUMNS: each of CURVES for each of *arms* by layer, counted from 1. *entries*: files attention.json."""
+    rows = [row for arm in arms if (own := list(_of(entries, arm).values())) for row in _curves(arm, own)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _curves(arm: str, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+    groups = _groups(entries)
+    seen = [_per_token(entry, list(groups)) for entry in entries]
+    for variant, curve in CURVES.items():
+        found = statistics.hierarchical_curve([curve(one) for one in seen], list(groups.values()))
+        for layer, point in enumerate(found, start=1):
+            yield {"arm": arm, "variant": variant, "layer": layer, **point.as_dict()}
+
+
+def shifts(entries: Sequence[Entry], *, arms: Sequence[str], control: str) -> pd.DataFrame:
+    """SHIFTS: each of *arms* against *control* in all layers and in either half; those that share no seed left out."""
+    rows = [row for arm in arms if arm != control for row in _shifts(_of(entries, arm), _of(entries, control))]
+    for row, p_holm in zip(rows, statistics.holm([row["p"] for row in rows]), strict=True):
+        row |= {"p_holm": p_holm, "verdict": tables.verdict(np.log(row["low"]), np.log(row["high"]), p_holm)}
+    return pd.DataFrame(rows, columns=SHIFTS)
+
+
+def _shifts(ours: Mapping[int, Entry], theirs: Mapping[int, Entry]) -> Iterator[dict[str, Any]]:
+    seeds = [seed for seed in ours if seed in theirs]
+    if not seeds:
+        return
+    groups = _groups([run[seed] for run in (ours, theirs) for seed in seeds])
+    pairs = [(_ratios(ours[seed], list(groups)), _ratios(theirs[seed], list(groups))) for seed in seeds]
+    for span, layers in _spans(len(pairs[0][0])).items():
+        logs = [_log_ratio(first[layers], second[layers]) for first, second in pairs]
+        found = statistics.difference_over_seeds(logs, list(groups.values()))
+        factors = {"factor": np.exp(found.value), "low": np.exp(found.low), "high": np.exp(found.high)}
+        arm = ours[seeds[0]]["arm"]
+        yield {"arm": arm, "span": span, "seeds": len(seeds), "n": found.n, **factors, "p": found.p}
+
+
+def _spans(layers: int) -> dict[str, slice]:
+    half = (layers + 1) // 2
+    return {"all layers": slice(None), "first half": slice(half), "second half": slice(half, None)}
+
+
+def _log_ratio(first: Array, second: Array) -> Statistic:
+    """The log of the ratio of the means of *first* and *second* (l, n) over layers and weighted samples."""
+    ours, theirs = statistics.mean_of(first.mean(0)), statistics.mean_of(second.mean(0))
+    return lambda weights: np.log(ours(weights)) - np.log(theirs(weights))
+
+
+def to_read(frame: pd.DataFrame, control: str) -> pd.DataFrame:
+    """The table a person reads of `shifts`: a factor for each arm and span, and whether a difference is shown."""
+    told = "{row.factor:.2f} [{row.low:.2f}, {row.high:.2f}], {row.verdict}".format
+    rows = [
+        {"arm": arm} | {f"LMAR / {control}'s, {row.span}": told(row=row) for row in own.itertuples()}
+        for arm, own in frame.groupby("arm", sort=False)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _of(entries: Sequence[Entry], arm: str) -> dict[int, Entry]:
+    """{training seed: its file} of *arm*; files of an older make, without each sample's masses, are left out."""
+    return {entry["seed"]: entry for entry in entries if entry["arm"] == arm and "mass" in entry.get("samples", {})}
+
+
+def _groups(entries: Sequence[Entry]) -> dict[Any, Any]:
+    """{id: group} of the samples that all *entries* have, in the first one's order."""
+    known = [set(entry["samples"]["id"]) for entry in entries]
+    first = entries[0]["samples"]
+    return {
+        key: group for key, group in zip(first["id"], first["group"], strict=True) if all(key in one for one in known)
+    }
+
+
+def _per_token(entry: Entry, ids: Sequence[Any]) -> PerToken:
+    samples = entry["samples"]
+    at = [samples["id"].index(key) for key in ids]
+    mass = {modality: np.array(value)[:, at] for modality, value in samples["mass"].items()}
+    tokens = {modality: np.array(count)[at] for modality, count in samples["counts"].items()}
+    return {modality: value / tokens[modality] for modality, value in mass.items()} | {"share": mass["visual"]}
+
+
+def _ratios(entry: Entry, ids: Sequence[Any]) -> Array:
+    """(l, n) LMAR of each sample, without the sink."""
+    seen = _per_token(entry, ids)
+    return seen["visual"] / seen["text_without_sink"]
