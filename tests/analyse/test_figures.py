@@ -71,6 +71,13 @@ def test_an_arm_has_one_colour_in_every_figure(
             assert shown == {arm: expected[arm] for arm in shown}
 
 
+def test_two_dozen_arms_have_no_mark_and_a_dozen_no_colour_in_common(means: pd.DataFrame) -> None:
+    arms = [f"arm{number}" for number in range(24)]
+    chart = figures.pareto(means.assign(arm=arms[:3]), arms)
+    colours, shapes = (encodings(chart, channel)[-1]["scale"]["range"] for channel in ("color", "shape"))
+    assert len(set(zip(colours, shapes, strict=True))) == 24 and len(set(colours[:12])) == 12
+
+
 def test_arms_beyond_the_palette_still_get_a_colour() -> None:
     assert len(figures.arm_colours([str(number) for number in range(20)])) == 20
 
