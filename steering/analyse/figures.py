@@ -14,8 +14,10 @@ import altair as alt
 import pandas as pd
 
 # Okabe and Ito's hues, brought to a middle lightness, and four more; the first is the control's
-COLOURS = ("#7d8695", "#2b7fc4", "#d9602b", "#12977a", "#b565a7", "#b98a0e", "#56a5dc", "#8a6a4f")
-COLOURS += ("#4a5fe0", "#a037a0", "#5fa33a", "#c4452f")
+COLOURS = (
+    *("#7d8695", "#2b7fc4", "#d9602b", "#12977a", "#b565a7", "#b98a0e", "#56a5dc", "#8a6a4f"),
+    *("#4a5fe0", "#a037a0", "#5fa33a", "#c4452f"),
+)
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right", "triangle-left")
 GREY = "#8b909a"
 POINTS_PER_CURVE = 160
