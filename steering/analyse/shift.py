@@ -6,7 +6,8 @@
                                   each the mean of the ratios over samples and a span of layers, without the sink
 
 Seeds and groups of questions are resampled together (`statistics.hierarchical`), an arm and the control by the same
-draws; Holm's correction is over all arms and spans. Each run is measured where it gives its own answers.
+draws; Holm's correction is over all arms and spans. Each run is measured where it gives its own answers. Where an
+experiment tunes on several mixtures, each mixture's run of a seed counts as a seed's.
 
 Shapes: l layers, n samples that all runs in question have.
 """
@@ -25,6 +26,9 @@ from steering.analyse.statistics import Array, Statistic
 Entry = Mapping[str, Any]
 PerToken = Mapping[str, Array]
 """Modality -> (l, n), the attention on one of its tokens; "share": the attention on all visual positions."""
+
+Start = tuple[str, int]
+"""A mixture and a training seed: what a run of an arm and one of the control have in common."""
 
 COLUMNS = ["arm", "variant", "layer", "value", "low", "high"]
 SHIFTS = ["arm", "span", "seeds", "n", "factor", "low", "high", "p", "p_holm", "verdict"]
@@ -77,18 +81,18 @@ def shifts(entries: Sequence[Entry], *, arms: Sequence[str], control: str) -> pd
     return pd.DataFrame(rows, columns=SHIFTS)
 
 
-def _shifts(ours: Mapping[int, Entry], theirs: Mapping[int, Entry]) -> Iterator[dict[str, Any]]:
-    seeds = [seed for seed in ours if seed in theirs]
-    if not seeds:
+def _shifts(ours: Mapping[Start, Entry], theirs: Mapping[Start, Entry]) -> Iterator[dict[str, Any]]:
+    shared = [start for start in ours if start in theirs]
+    if not shared:
         return
-    groups = _groups([run[seed] for run in (ours, theirs) for seed in seeds])
-    pairs = [(_ratios(ours[seed], list(groups)), _ratios(theirs[seed], list(groups))) for seed in seeds]
+    groups = _groups([run[start] for run in (ours, theirs) for start in shared])
+    pairs = [(_ratios(ours[start], list(groups)), _ratios(theirs[start], list(groups))) for start in shared]
     for span, layers in _spans(len(pairs[0][0])).items():
         logs = [_log_ratio(first[layers], second[layers]) for first, second in pairs]
         found = statistics.difference_over_seeds(logs, list(groups.values()))
         factors = {"factor": np.exp(found.value), "low": np.exp(found.low), "high": np.exp(found.high)}
-        arm = ours[seeds[0]]["arm"]
-        yield {"arm": arm, "span": span, "seeds": len(seeds), "n": found.n, **factors, "p": found.p}
+        told = {"arm": ours[shared[0]]["arm"], "span": span, "seeds": len({seed for _, seed in shared}), "n": found.n}
+        yield told | factors | {"p": found.p}
 
 
 def _spans(layers: int) -> dict[str, slice]:
@@ -112,9 +116,10 @@ def to_read(frame: pd.DataFrame, control: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _of(entries: Sequence[Entry], arm: str) -> dict[int, Entry]:
-    """{training seed: its file} of *arm*; files of an older make, without each sample's masses, are left out."""
-    return {entry["seed"]: entry for entry in entries if entry["arm"] == arm and "mass" in entry.get("samples", {})}
+def _of(entries: Sequence[Entry], arm: str) -> dict[Start, Entry]:
+    """The files of *arm*'s runs; those of an older make, without each sample's masses, are left out."""
+    own = [entry for entry in entries if entry["arm"] == arm and "mass" in entry.get("samples", {})]
+    return {(entry["run"].split("/")[1], entry["seed"]): entry for entry in own}
 
 
 def _groups(entries: Sequence[Entry]) -> dict[Any, Any]:

@@ -16,14 +16,15 @@ LAYERS, N = 4, 24
 TEXTS = {"text": 2.0, "text_without_sink": 0.5}
 
 
-def entry(arm: str, seed: int, lmar: np.ndarray, ids: list[str] | None = None) -> dict:
+def entry(arm: str, seed: int, lmar: np.ndarray, ids: list[str] | None = None, data: str = "mix") -> dict:
     """A run whose LMAR without the sink is *lmar* (l, n), and a quarter of that with it."""
     names = ids or [str(n) for n in range(lmar.shape[1])]
     mass = {"visual": 0.1 * lmar, **{text: 0.1 * np.full(lmar.shape, size) for text, size in TEXTS.items()}}
     counts = {"visual": np.full(len(names), 8.0), **{text: np.full(len(names), 4.0) for text in TEXTS}}
     record = ModalityAttention({name: value for name, value in mass.items()}, counts)
     named = [{"id": name, "group": name} for name in names]
-    return {"arm": arm, "seed": seed, **attention_summary(record, seed=0, named=named, resamples=20)}
+    run = f"tiny/{data}/{arm}/seed{seed}"
+    return {"run": run, "arm": arm, "seed": seed, **attention_summary(record, seed=0, named=named, resamples=20)}
 
 
 def ratios(seed: int, *, by: float = 1.0) -> np.ndarray:
@@ -59,6 +60,14 @@ def test_an_arm_that_looks_twice_as_much_has_a_factor_of_two_however_seeds_diffe
     assert list(found["span"]) == ["all layers", "first half", "second half"]
     np.testing.assert_allclose(found[["factor", "low", "high"]], 2, rtol=1e-3)
     assert set(found["verdict"]) == {"higher"} and set(found["seeds"]) == {3}
+
+
+def test_runs_of_several_mixtures_are_paired_each_with_its_own() -> None:
+    runs = [entry("none", 0, ratios(at, by=1 + at), data=data) for at, data in enumerate(("small", "large"))]
+    runs += [entry("a", 0, ratios(at, by=3 + 3 * at), data=data) for at, data in enumerate(("small", "large"))]
+    found = shift.shifts(runs, arms=["a"], control="none")
+    np.testing.assert_allclose(found[["factor", "low", "high"]], 3, rtol=1e-3)
+    assert set(found["seeds"]) == {1}
 
 
 def test_halves_of_the_layers_are_told_apart() -> None:
