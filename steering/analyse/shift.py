@@ -2,12 +2,13 @@
 
     LMAR of a sample in a layer = attention per visual token / attention per text token   (MoReS paper, Eq. 2)
     curve of an arm             = mean over training seeds of the mean over samples, or of the ratio of the means
-    shift of an arm             = exp of the mean over training seeds of log(LMAR of the arm / LMAR of the control),
-                                  each the mean of the ratios over samples and a span of layers, without the sink
+    shift of an arm             = exp of the mean over training seeds and samples of log(LMAR of the arm / LMAR of the
+                                  control), each the mean over a span of layers, without the sink
 
-Seeds and groups of questions are resampled together (`statistics.hierarchical`), an arm and the control by the same
-draws; Holm's correction is over all arms and spans. Each run is measured where it gives its own answers. Where an
-experiment tunes on several mixtures, each mixture's run of a seed counts as a seed's.
+Seeds and groups of questions are resampled together (`statistics.hierarchical`); shifts are paired by both and tested
+as scores are (`statistics.paired_difference_over_seeds`), with Holm's correction over all arms and spans. Each run is
+measured where it gives its own answers. Where an experiment tunes on several mixtures, each mixture's run of a seed
+counts as a seed's.
 
 Shapes: l layers, n samples that all runs in question have.
 """
@@ -32,6 +33,7 @@ Start = tuple[str, int]
 
 COLUMNS = ["arm", "variant", "layer", "value", "low", "high"]
 SHIFTS = ["arm", "span", "seeds", "n", "factor", "low", "high", "p", "p_holm", "verdict"]
+SPANS = {"all layers": (0, 2), "first half": (0, 1), "second half": (1, 2)}  # from and up to, in halves
 SHARE = "share on visual positions"
 
 
@@ -85,25 +87,22 @@ def _shifts(ours: Mapping[Start, Entry], theirs: Mapping[Start, Entry]) -> Itera
     shared = [start for start in ours if start in theirs]
     if not shared:
         return
-    groups = _groups([run[start] for run in (ours, theirs) for start in shared])
-    pairs = [(_ratios(ours[start], list(groups)), _ratios(theirs[start], list(groups))) for start in shared]
-    for span, layers in _spans(len(pairs[0][0])).items():
-        logs = [_log_ratio(first[layers], second[layers]) for first, second in pairs]
-        found = statistics.difference_over_seeds(logs, list(groups.values()))
+    for span in SPANS:
+        firsts, seconds = ([_logs(runs[start], span) for start in shared] for runs in (ours, theirs))
+        found = statistics.paired_difference_over_seeds(firsts, seconds, column="log_lmar")
         factors = {"factor": np.exp(found.value), "low": np.exp(found.low), "high": np.exp(found.high)}
         told = {"arm": ours[shared[0]]["arm"], "span": span, "seeds": len({seed for _, seed in shared}), "n": found.n}
         yield told | factors | {"p": found.p}
 
 
-def _spans(layers: int) -> dict[str, slice]:
-    half = (layers + 1) // 2
-    return {"all layers": slice(None), "first half": slice(half), "second half": slice(half, None)}
-
-
-def _log_ratio(first: Array, second: Array) -> Statistic:
-    """The log of the ratio of the means of *first* and *second* (l, n) over layers and weighted samples."""
-    ours, theirs = statistics.mean_of(first.mean(0)), statistics.mean_of(second.mean(0))
-    return lambda weights: np.log(ours(weights)) - np.log(theirs(weights))
+def _logs(entry: Entry, span: str) -> dict[str, Sequence[Any]]:
+    """The log of each sample's LMAR, the mean over the layers of *span*, beside its id and group."""
+    samples = entry["samples"]
+    seen = _per_token(entry, samples["id"])
+    ratios = seen["visual"] / seen["text_without_sink"]  # (l, n)
+    first, last = (end * ((len(ratios) + 1) // 2) for end in SPANS[span])
+    logs = np.log(ratios[first:last].mean(0))
+    return {"id": samples["id"], "group": samples["group"], "log_lmar": logs.tolist()}
 
 
 def to_read(frame: pd.DataFrame, control: str) -> pd.DataFrame:
@@ -137,9 +136,3 @@ def _per_token(entry: Entry, ids: Sequence[Any]) -> PerToken:
     mass = {modality: np.array(value)[:, at] for modality, value in samples["mass"].items()}
     tokens = {modality: np.array(count)[at] for modality, count in samples["counts"].items()}
     return {modality: value / tokens[modality] for modality, value in mass.items()} | {"share": mass["visual"]}
-
-
-def _ratios(entry: Entry, ids: Sequence[Any]) -> Array:
-    """(l, n) LMAR of each sample, without the sink."""
-    seen = _per_token(entry, ids)
-    return seen["visual"] / seen["text_without_sink"]

@@ -84,6 +84,12 @@ def test_an_arm_drawn_like_the_control_is_not_told_apart() -> None:
     assert set(found["verdict"]) == {"no difference shown"}
 
 
+def test_four_samples_of_one_seed_show_nothing_however_far_they_move() -> None:
+    runs = [entry("none", 0, ratios(0)[:, :4]), entry("a", 0, ratios(1, by=9)[:, :4])]
+    found = shift.shifts(runs, arms=["a"], control="none")
+    assert (found["low"] > 1).all() and not set(found["verdict"]) & {"higher", "lower"}
+
+
 def test_only_samples_that_both_have_are_paired() -> None:
     first, second = ratios(0), ratios(0, by=2)
     ours = entry("a", 0, second[:, ::-1], ids=[str(n) for n in reversed(range(N))])
