@@ -106,8 +106,8 @@ def _logs(entry: Entry, span: str) -> dict[str, Sequence[Any]]:
 
 
 def to_read(frame: pd.DataFrame, control: str) -> pd.DataFrame:
-    """The table a person reads of `shifts`: a factor for each arm and span, and whether a difference is shown."""
-    told = "{row.factor:.2f} [{row.low:.2f}, {row.high:.2f}], {row.verdict}".format
+    """The table a person reads of `shifts`: a factor for each arm and span, its interval and corrected p."""
+    told = "{row.factor:.2f} [{row.low:.2f}, {row.high:.2f}], p {row.p_holm:.3f}".format
     rows = [
         {"arm": arm} | {f"LMAR / {control}'s, {row.span}": told(row=row) for row in own.itertuples()}
         for arm, own in frame.groupby("arm", sort=False)
