@@ -112,10 +112,8 @@ def hierarchical(
     crossed, so one resample uses the same groups for all its seeds; drawing them anew would shrink the questions'
     share of the variance by the number of seeds. Few seeds (2 or 3) still give too narrow an interval.
     """
-    index, count = _indexed(groups)
-    means = _seed_means(statistics, index, count, resamples, seed)
-    everyone = np.ones(len(index))
-    return _interval(float(np.mean([statistic(everyone) for statistic in statistics])), means, level)
+    points = [lambda weights, own=own: np.asarray(own(weights))[..., None] for own in statistics]  # type: ignore[misc]
+    return hierarchical_curve(points, groups, resamples=resamples, seed=seed, level=level)[0]
 
 
 def hierarchical_curve(
