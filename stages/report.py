@@ -5,7 +5,7 @@ of them, and of the others that they are missing.
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -87,10 +87,10 @@ def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
         attention=[result.attention for result in results if result.attention],
         manifests=[result.manifest for result in results],
         metrics={result.name: result.metrics for result in results},
-        picture=pictures(experiment["world"], content["benchmarks"], labels),
+        picture=pictures(content, labels),
         sources=[{"name": name, **source} for name, source in content["sources"].items()],
         control=experiment["control"],
-        analyses={result.name: result.analyses for result in results},
+        analyses={result.name: _wanted(result.analyses, experiment.get("analyses", ())) for result in results},
         overhead=overhead(content["name"]),
         depths=content["depths"],
         paper=content.get("paper"),
@@ -100,6 +100,11 @@ def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
             *counting_notes(content["arms"]),
         ],
     )
+
+
+def _wanted(analyses: Mapping[str, Path], names: Collection[str]) -> dict[str, Path]:
+    """Runs are shared: what another experiment had measured of them is not this one's, whichever is made first."""
+    return {name: folder for name, folder in analyses.items() if name in names}
 
 
 def overhead(experiment: str) -> Slice | None:
@@ -136,10 +141,11 @@ def counting_notes(arms: Slice) -> list[str]:
     return notes([{"arms": told}])
 
 
-def pictures(world: str, benchmarks: Slice, labels: Mapping[tuple[str, str], str]) -> Callable[[str, str], bytes]:
-    archives = {
-        label: ImageArchive(layout.dataset(world, benchmarks[name]["dataset"])) for (_, name), label in labels.items()
-    }
+def pictures(content: Slice, labels: Mapping[tuple[str, str], str]) -> Callable[[str, str], bytes]:
+    """The bytes of a picture of a benchmark, by the name that tables or an analysis have for the benchmark."""
+    world, benchmarks = content["experiment"]["world"], content["benchmarks"]
+    datasets = content.get("analysed", {}) | {label: benchmarks[name]["dataset"] for (_, name), label in labels.items()}
+    archives = {name: ImageArchive(layout.dataset(world, dataset)) for name, dataset in datasets.items()}
     return lambda benchmark, image: archives[benchmark].read(image)
 
 

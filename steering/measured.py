@@ -45,6 +45,12 @@ class Measured(Slices):
         trained = {"recipe": self.recipe(world, arm, data), "datasets": self.mixture_datasets(world, data)}
         return {**run, **trained, "analysis": analysis, "wanted": self._wanted(world, analysis)}
 
+    def analysed(self, experiment: str) -> dict[str, str]:
+        """The benchmarks of an experiment's analyses, shown in its tables or not, and the data set of each."""
+        world = self.experiment(experiment).world
+        names = [self._wanted(world, name).get("benchmark") for name in self.analyses(experiment)]
+        return {name: self.world(world).benchmarks[name].dataset for name in names if name}
+
     def overhead(self, experiment: str) -> Slice:
         """The arms of an experiment side by side, each by its run of the first seed."""
         wanted = self.experiment(experiment)

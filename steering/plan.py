@@ -187,6 +187,7 @@ class Plan(Measured):
             "sources": sources,
             "runs": [run.__dict__ for run in self.runs(experiment)],
             **({"asked": self._asked_by_data(wanted)} if len(wanted.mixtures) > 1 else {}),
+            **({"analysed": analysed} if (analysed := self.analysed(experiment)) else {}),
             **({"paper": self.beside_paper(experiment)} if wanted.paper else {}),
         }
 

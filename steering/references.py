@@ -122,9 +122,21 @@ def _experiment_faults(where: str, name: str, experiment: Any, raw: dict[str, An
     yield from _known(f"{where}.attention.benchmark", benchmark, lookup(world, "benchmarks"))
     yield from _known(f"{where}.benchmarks", lookup(experiment, "benchmarks"), lookup(world, "benchmarks"))
     yield from _known(f"{where}.analyses", lookup(experiment, "analyses"), lookup(world, "analyses") or {})
+    yield from _asked_faults(f"{where}.analyses", experiment, world)
     yield from _paper_faults(f"{where}.paper", experiment, world)
     for field in ("arms", "seeds", "analyses"):
         yield from _once(f"{where}.{field}", lookup(experiment, field))
+
+
+def _asked_faults(where: str, experiment: Any, world: Any) -> Iterator[str]:
+    """An analysis looks at answers: each run of the experiment is asked what the analysis is about."""
+    for name in names_in(lookup(experiment, "analyses")):
+        about = lookup(world, "analyses", name, "benchmark")
+        for data in names_in(lookup(experiment, "data")) if isinstance(about, str) else ():
+            asked = lookup(world, "mixtures", data, "asks")
+            if isinstance(asked, list) and about not in asked:
+                allowed = ", ".join(asked)
+                yield f"{where}: {name} is about {about}, which runs on {data} are not asked; allowed: {allowed}"
 
 
 def _paper_faults(where: str, experiment: Any, world: Any) -> Iterator[str]:

@@ -131,3 +131,27 @@ def test_a_wrong_start_is_refused_with_what_is_allowed(planned, change, told):
     with pytest.raises(ParamsError) as caught:
         planned(change)
     assert f"worlds.small.{told}" in str(caught.value)
+
+
+MAPPED = (
+    "    language_model: lm\n",
+    "    language_model: lm\n    analyses: {maps: {benchmark: other, questions: 2, layers: [1]}}\n",
+)
+LOOKED = ("    extends: table\n", "    extends: table\n    analyses: [maps]\n")
+
+
+def test_a_report_knows_the_pictures_of_its_analyses_of_benchmarks_that_it_does_not_show(planned):
+    hidden = ("    extends: table\n", "    extends: table\n    analyses: [maps]\n    benchmarks: [shapes]\n")
+    content = planned(MAPPED, hidden).report("second")
+    assert (list(content["benchmarks"]), content["analysed"]) == (["shapes"], {"other": "pictures"})
+    assert "analysed" not in planned(MAPPED).report("second")
+
+
+def test_an_analysis_about_what_runs_are_not_asked_is_refused(planned):
+    planned(MAPPED, LOOKED)
+    shapes = (MAPPED[0], MAPPED[1].replace("other", "shapes"))
+    planned(shapes)
+    with pytest.raises(ParamsError) as caught:
+        planned(shapes, LOOKED)
+    told = "second.analyses: maps is about shapes, which runs on task are not asked; allowed: other"
+    assert [told in fault for fault in caught.value.faults] == [True]

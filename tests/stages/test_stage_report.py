@@ -99,6 +99,21 @@ def test_the_table_is_the_same_when_written_again(content):
     assert {name: (FOLDER / name).read_bytes() for name in before} == before
 
 
+def test_what_another_experiment_had_measured_of_shared_runs_is_not_shown(content):
+    """Whether it is there yet depends on which report is made first."""
+    before = (FOLDER / "report.html").read_bytes()
+    write_json(layout.analysis(WORLD, DATA, "none", SEED, "maps") / "manifest.json", {})
+    report.main(content)
+    assert (FOLDER / "report.html").read_bytes() == before
+
+
+def test_pictures_are_found_by_the_names_of_tables_and_of_analyses(content):
+    name = invented.predictions("none", SEED, "icons-pope")[0]["image"]
+    labels = {(DATA, "icons-pope"): "icons-pope (icons)"}
+    picture = report.pictures(content | {"analysed": {"hidden": "pictures"}}, labels)
+    assert picture("icons-pope (icons)", name) == picture("hidden", name) == invented.picture("", name)
+
+
 def test_tracking_twice_shows_the_same_runs(content, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     tracking_database.main(Path("mlflow.ready"))
