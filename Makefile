@@ -29,7 +29,7 @@ run: setup ## data, training, evaluation and report of the default experiment
 smoke: setup ## the same pipeline with the same weights at a tiny budget
 	$(SNAKEMAKE) smoke smoke_analyses
 
-paper-embedded: setup ## every table and figure of the papers in the embedded world: a night or, with BUDGET=small, about an hour
+paper-embedded: setup ## every table and figure of the papers in the embedded world: a night or, with BUDGET=small, half an hour
 	@case "$(BUDGET)" in full|small) ;; *) echo "BUDGET=$(BUDGET); allowed: full, small" >&2; exit 2;; esac
 	$(SNAKEMAKE) all_$(if $(filter small,$(BUDGET)),small,embedded)
 

@@ -38,7 +38,7 @@ STATES = {
     "none": "not run",
     "sized": "sized only",
 }
-"""In the order of the page's counts."""
+"""In the page's order: what there is to read comes first."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,14 @@ def write_index(plan: Plan, out: Path, *, recorded: Callable[[Path], str | None]
 
 
 def html(entries: Sequence[Entry]) -> str:
-    """The page as text."""
+    """The page as text: entries by state, those of one state in the order in which they are given."""
+    ordered = sorted(entries, key=lambda entry: list(STATES).index(entry.state))
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
     counts = {words: sum(entry.state == state for entry in entries) for state, words in STATES.items()}
     style = Markup("".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "index.css")))
-    return environment.get_template("index.html.j2").render(entries=entries, counts=counts, states=STATES, style=style)
+    return environment.get_template("index.html.j2").render(entries=ordered, counts=counts, states=STATES, style=style)
 
 
 def entry(plan: Plan, name: str, *, recorded: Callable[[Path], str | None]) -> Entry:

@@ -125,3 +125,10 @@ def test_the_page_names_every_experiment_and_escapes_what_they_say(plan):
     assert all(f'id="{name}"' in page for name in plan.params.experiments)
     assert "<script" not in page and "&lt;script&gt;" in page
     assert [path.name for path in layout.INDEX.parent.iterdir()] == ["index.html"]
+
+
+def test_what_there_is_to_read_comes_first_and_what_cannot_be_run_last(entries):
+    put_report()
+    told = entries()
+    page = index.html([told["sized"], told["longer"], told["table"]])
+    assert sorted(told, key=lambda name: page.index(f'id="{name}"')) == ["table", "longer", "sized"]
