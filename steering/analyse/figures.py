@@ -105,7 +105,8 @@ def smooth(curves: pd.DataFrame) -> pd.DataFrame:
 def lmar(layers: pd.DataFrame, arms: Sequence[str]) -> alt.LayerChart:
     """LMAR by layer with bands: mean attention per visual token over mean attention per text token.
 
-    *layers*: rows of arm, layer (from 1), variant, value, low, high; a menu chooses the variant. Even is 1.
+    *layers*: rows of arm, layer (from 1), variant, value, low, high; a menu chooses the variant. Even is 1, and on the
+    logarithmic axis twice as much and half as much are as far from it.
     """
     variants = list(dict.fromkeys(layers["variant"]))
     chosen = alt.param("variant", value=variants[0], bind=alt.binding_select(options=variants, name="LMAR  "))
@@ -185,20 +186,21 @@ def forest(
 
 
 def _band(layers: pd.DataFrame, arms: Sequence[str], *, title: str, percent: bool) -> alt.LayerChart:
-    """Lines with bands over layers; *percent* shows shares of 1 in per cent."""
+    """Lines with bands over layers; *percent* shows shares of 1 in per cent, else ratios on a logarithmic axis."""
     frame = layers.copy()
     frame[["value", "low", "high"]] *= 100 if percent else 1
     x = alt.X(
         "layer:Q", title="layer", axis=alt.Axis(grid=False, tickMinStep=1, format="d"), scale=alt.Scale(nice=False)
     )
-    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=True))
+    scale = alt.Scale(zero=True) if percent else alt.Scale(type="log", nice=False)
+    axis = alt.Axis() if percent else alt.Axis(format="~g", tickCount=5)
     tip = [alt.Tooltip("arm"), alt.Tooltip("layer")]
     tip += [alt.Tooltip(name, format=".3g") for name in ("value", "low", "high")]
     base = alt.Chart(frame)
     area = base.mark_area(opacity=0.18, strokeWidth=0)
-    area = area.encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q", color=_colour(arms))
+    area = area.encode(x=x, y=alt.Y("low:Q", title=title, scale=scale, axis=axis), y2="high:Q", color=_colour(arms))
     line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=22, opacity=1))
-    line = line.encode(x=x, y=y, color=_colour(arms), tooltip=tip)
+    line = line.encode(x=x, y=alt.Y("value:Q", title=title, scale=scale, axis=axis), color=_colour(arms), tooltip=tip)
     return _layer([area, line], height=280)
 
 

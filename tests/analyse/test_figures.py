@@ -51,6 +51,12 @@ def encodings(chart: Any, channel: str) -> list[dict[str, Any]]:
     ]
 
 
+def test_a_ratio_has_a_logarithmic_axis_and_a_share_begins_at_zero(layers: pd.DataFrame) -> None:
+    ratio, share = figures.lmar(layers.assign(variant="v"), ARMS), figures.visual_share(layers, ARMS)
+    assert [y["scale"]["type"] for y in encodings(ratio, "y")] == ["log", "log"]
+    assert [y["scale"] for y in encodings(share, "y")] == [{"zero": True}] * 2
+
+
 def test_an_arm_has_one_colour_in_every_figure(
     means: pd.DataFrame, layers: pd.DataFrame, differences: pd.DataFrame
 ) -> None:
