@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/snakemake
 .PHONY: help setup run smoke paper-embedded ablate plan chat status resume slurm-demo slurm-test test check format lock ui record restore verify clean
 
 help: ## print these commands
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(VENV)/.ready ## make the environment in .venv, exact versions
 
