@@ -63,7 +63,7 @@ def write_cards(content: Slice, results: Sequence[RunResults]) -> None:
 
 def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
     experiment, model, labels = content["experiment"], content["model"], labels_of(content)
-    results = [result.labelled(labels) for result in results]
+    results, analyses = [result.labelled(labels) for result in results], experiment.get("analyses", ())
     encoder, language_model = model["vision_encoder"], model["language_model"]
     return ReportInput(
         experiment=content["name"],
@@ -90,8 +90,8 @@ def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
         picture=pictures(content, labels),
         sources=[{"name": name, **source} for name, source in content["sources"].items()],
         control=experiment["control"],
-        analyses={result.name: _wanted(result.analyses, experiment.get("analyses", ())) for result in results},
-        overhead=overhead(content["name"]),
+        analyses={result.name: _wanted(result.analyses, analyses) for result in results},
+        overhead=overhead(content["name"]) if "overhead" in analyses else None,
         depths=content["depths"],
         paper=content.get("paper"),
         notes=[
@@ -108,7 +108,7 @@ def _wanted(analyses: Mapping[str, Path], names: Collection[str]) -> dict[str, P
 
 
 def overhead(experiment: str) -> Slice | None:
-    """Where the experiment measures it: seconds a question takes with each arm."""
+    """Seconds a question takes with each arm; a report of what came through may have none."""
     path = layout.overhead(experiment)
     return read_json(path) if path.exists() else None
 

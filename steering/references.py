@@ -133,8 +133,8 @@ def _asked_faults(where: str, experiment: Any, world: Any) -> Iterator[str]:
     for name in names_in(lookup(experiment, "analyses")):
         about = lookup(world, "analyses", name, "benchmark")
         for data in names_in(lookup(experiment, "data")) if isinstance(about, str) else ():
-            asked = lookup(world, "mixtures", data, "asks")
-            if isinstance(asked, list) and about not in asked:
+            asked = names_in(lookup(world, "mixtures", data, "asks"))  # none where all are asked
+            if asked and about not in asked:
                 allowed = ", ".join(asked)
                 yield f"{where}: {name} is about {about}, which runs on {data} are not asked; allowed: {allowed}"
 

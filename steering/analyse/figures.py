@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import altair as alt
@@ -194,13 +195,14 @@ def _band(layers: pd.DataFrame, arms: Sequence[str], *, title: str, percent: boo
     )
     scale = alt.Scale(zero=True) if percent else alt.Scale(type="log", nice=False)
     axis = alt.Axis() if percent else alt.Axis(format="~g", tickCount=5)
+    y = partial(alt.Y, title=title, scale=scale, axis=axis)
     tip = [alt.Tooltip("arm"), alt.Tooltip("layer")]
     tip += [alt.Tooltip(name, format=".3g") for name in ("value", "low", "high")]
     base = alt.Chart(frame)
     area = base.mark_area(opacity=0.18, strokeWidth=0)
-    area = area.encode(x=x, y=alt.Y("low:Q", title=title, scale=scale, axis=axis), y2="high:Q", color=_colour(arms))
+    area = area.encode(x=x, y=y("low:Q"), y2="high:Q", color=_colour(arms))
     line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=22, opacity=1))
-    line = line.encode(x=x, y=alt.Y("value:Q", title=title, scale=scale, axis=axis), color=_colour(arms), tooltip=tip)
+    line = line.encode(x=x, y=y("value:Q"), color=_colour(arms), tooltip=tip)
     return _layer([area, line], height=280)
 
 
