@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from steering.analyse.pairing import paired
 from steering.errors import DataError
 
 Array = NDArray[np.float64]
@@ -147,12 +148,9 @@ def paired_difference(
 
     first, second: the outcomes of two scores, columns with "id" and "group". The interval is the cluster bootstrap of
     the mean paired difference. p: a randomisation test that flips the sign of each group's summed difference, counting
-    flips at least as far from 0, (1 + count) / (1 + resamples). Raises DataError without shared ids, or where a
-    shared question has two groups.
+    flips at least as far from 0, (1 + count) / (1 + resamples). Raises DataError as `paired` does.
     """
-    paired = _paired(first, second, column)
-    groups = [group for group, _ in paired.values()]
-    differences = np.array([difference for _, difference in paired.values()], dtype=float)
+    groups, (differences,) = paired([first], [second], column)
     found = interval(mean_of(differences), groups, resamples=resamples, seed=seed, level=level)
     index, count = _indexed(groups)
     p = _sign_flip(np.bincount(index, weights=differences, minlength=count).astype(float), resamples, seed)
@@ -181,7 +179,8 @@ def paired_difference_over_seeds(
         )
     if len(firsts) == 1:
         return paired_difference(firsts[0], seconds[0], column=column, resamples=resamples, seed=seed, level=level)
-    groups, statistics = _paired_seeds(firsts, seconds, column)
+    groups, differences = paired(firsts, seconds, column)
+    statistics = [mean_of(own) for own in differences]
     return difference_over_seeds(statistics, groups, resamples=resamples, seed=seed, level=level)
 
 
@@ -257,38 +256,6 @@ def _seed_means(
     often = drawn.T.reshape(s, resamples, *[1] * (values.ndim - 2))
     # A seed that was not drawn must not spread its nan.
     return np.where(often > 0, values * often, 0.0).sum(axis=0) / s
-
-
-def _paired(
-    first: Mapping[str, Sequence[Any]], second: Mapping[str, Sequence[Any]], column: str
-) -> dict[Any, tuple[Any, float]]:
-    """{shared id: (group, difference of *column*)}."""
-    ours = {key: (group, value) for key, group, value in _rows(first, column)}
-    theirs = {key: (group, value) for key, group, value in _rows(second, column)}
-    shared = [key for key in ours if key in theirs]
-    if not shared:
-        raise DataError("statistics: two scores share no question ids; a paired difference needs the same questions")
-    moved = [key for key in shared if ours[key][0] != theirs[key][0]]
-    if moved:
-        raise DataError(f"statistics: {len(moved)} questions have two groups, first {moved[:3]}; allowed is one")
-    return {key: (ours[key][0], ours[key][1] - theirs[key][1]) for key in shared}
-
-
-def _paired_seeds(
-    firsts: Sequence[Mapping[str, Sequence[Any]]], seconds: Sequence[Mapping[str, Sequence[Any]]], column: str
-) -> tuple[list[Any], list[Statistic]]:
-    """The groups of the questions that all seeds share, and each seed's mean difference on them."""
-    seeds = [_paired(first, second, column) for first, second in zip(firsts, seconds, strict=True)]
-    shared = [key for key in seeds[0] if all(key in paired for paired in seeds)]
-    statistics = [mean_of([paired[key][1] for key in shared]) for paired in seeds]
-    return [seeds[0][key][0] for key in shared], statistics
-
-
-def _rows(outcomes: Mapping[str, Sequence[Any]], column: str) -> Iterator[tuple[Any, Any, Any]]:
-    missing = [name for name in ("id", "group", column) if name not in outcomes]
-    if missing:
-        raise DataError(f"statistics: outcomes lack {', '.join(missing)}; found {', '.join(outcomes)}")
-    return zip(outcomes["id"], outcomes["group"], outcomes[column], strict=True)
 
 
 def _sign_flip(sums: Array, resamples: int, seed: int) -> float:

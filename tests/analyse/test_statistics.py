@@ -173,26 +173,6 @@ def test_sign_flips_agree_with_all_flips_counted():
     assert found.p == pytest.approx(exact, abs=0.012)
 
 
-def test_only_shared_questions_are_compared():
-    found = paired_difference(outcomes([1, 0, 1], ids=["a", "b", "c"]), outcomes([0, 0], ids=["c", "d"]))
-    assert (found.n, found.value) == (1, 1)
-
-
-def test_a_pair_without_shared_questions_is_an_error():
-    with pytest.raises(DataError, match="share no question ids"):
-        paired_difference(outcomes([1], ids=["a"]), outcomes([1], ids=["b"]))
-
-
-def test_a_question_in_two_groups_is_an_error():
-    with pytest.raises(DataError, match="two groups"):
-        paired_difference(outcomes([1], ["x"], ["a"]), outcomes([1], ["y"], ["a"]))
-
-
-def test_a_missing_column_is_named():
-    with pytest.raises(DataError, match="lack f1; found id, group, correct"):
-        paired_difference(outcomes([1]), outcomes([1]), column="f1")
-
-
 def test_one_seed_is_the_plain_interval():
     values = np.random.default_rng(9).random(40)
     plain, over_seeds = interval(mean_of(values), range(40)), hierarchical([mean_of(values)], range(40))
