@@ -5,12 +5,14 @@ with what is in it and what was left out.
 """
 
 import random
+from collections.abc import Iterator
 
 from steering import layout
 from steering.data.conversations import Conversation, group_by_picture, write
 from steering.data.usable import conversations, tell_left_out
 from steering.errors import DataError
 from steering.evaluate.asking import Asked
+from steering.evaluate.benchmarks import Example
 from steering.job import Slice, run_stage
 from steering.manifest import write_json
 
@@ -48,10 +50,27 @@ def _drawn(content: Slice) -> tuple[list[Conversation], dict[str, int]]:
             example.prompt,
             example.target,
         )
-        for name, benchmark in sorted(content["benchmarks"].items())
-        for example in asked.draw(benchmark, "train", mixture["shares"][name], seed=mixture["seed"])
+        for benchmark, example in _examples(asked, content, _seen(asked, content))
     ]
     return group_by_picture(items, mixture["turns"], mixture["seed"]), asked.left_out
+
+
+def _seen(asked: Asked, content: Slice) -> set[str]:
+    """The groups of questions that the runs these start from were tuned on."""
+    if "seen" not in content:
+        return set()
+    return {asked.group(benchmark, example) for benchmark, example in _examples(asked, content["seen"], set())}
+
+
+def _examples(asked: Asked, content: Slice, seen: set[str]) -> Iterator[tuple[Slice, Example]]:
+    """The training questions of each share of a mixture, but for those of groups in *seen*, with their benchmarks."""
+    mixture = content["mixture"]
+    for name, benchmark in sorted(content["benchmarks"].items()):
+        drawn = asked.draw(benchmark, "train", mixture["shares"][name], seed=mixture["seed"], seen=seen)
+        if seen and not drawn:
+            where = f"mixtures.{content['name']}.unseen"
+            raise DataError(f"{where}: no question of {name} is left; allowed: a start that draws fewer pictures")
+        yield from ((benchmark, example) for example in drawn)
 
 
 if __name__ == "__main__":

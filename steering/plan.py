@@ -15,7 +15,7 @@ from steering.measured import Measured
 from steering.params import PLAIN_ENGINE, Benchmark, Engine, Experiment, MethodName, Mixture, World
 from steering.slices import Run, Slice
 
-OF_ITS_RUNS = ("start", "recipe", "asks")
+OF_ITS_RUNS = ("start", "unseen", "recipe", "asks")
 """What a mixture says of the runs that are tuned on it, not of its conversations."""
 
 
@@ -78,7 +78,17 @@ class Plan(Measured):
         mixture: Mixture = self.world(world).mixtures[data]
         benchmarks = {name: self._benchmark(self.world(world).benchmarks[name]) for name in mixture.shares}
         told = {key: value for key, value in self._dump(mixture).items() if key not in OF_ITS_RUNS}
-        return {"world": world, "name": data, "mixture": told, "benchmarks": benchmarks}
+        seen = {"seen": self._seen(world, data)} if mixture.unseen else {}
+        return {"world": world, "name": data, "mixture": told, "benchmarks": benchmarks, **seen}
+
+    def _seen(self, world: str, data: str) -> Slice:
+        """What the start of runs on *data* was tuned on, of the data sets that *data* draws from."""
+        start = self.start(world, data, 0)
+        assert start  # an unseen mixture has one
+        told, datasets = self.mixture(world, start.data), self.mixture_datasets(world, data)
+        shared = {name: one for name, one in told["benchmarks"].items() if one["dataset"] in datasets}
+        shares = {name: told["mixture"]["shares"][name] for name in shared}
+        return {"mixture": told["mixture"] | {"shares": shares}, "benchmarks": shared}
 
     def connector(self, world: str, seed: int) -> Slice:
         told = self._dump(self.world(world).pretrain)

@@ -76,6 +76,7 @@ def _world_faults(where: str, world: Any, raw: dict[str, Any]) -> Iterator[str]:
         yield from _known(f"{where}.mixtures.{name}.conversations", lookup(mixture, "conversations"), datasets)
         yield from _known(f"{where}.mixtures.{name}.asks", lookup(mixture, "asks"), benchmarks)
         yield from _start_faults(f"{where}.mixtures.{name}.start", lookup(mixture, "start"), world, raw)
+        yield from _unseen_faults(f"{where}.mixtures.{name}.unseen", mixture, world)
     for name, wanted in entries(world, "analyses"):
         yield from _known(f"{where}.analyses.{name}.benchmark", lookup(wanted, "benchmark"), benchmarks)
     yield from _layer_faults(f"{where}.analyses", world, raw)
@@ -92,6 +93,12 @@ def _start_faults(where: str, start: Any, world: Any, raw: dict[str, Any]) -> It
     yield from _known(f"{where}.arm", lookup(start, "arm"), merged)
     if lookup(world, "tune", "encoder_layers"):
         yield f"{where}: with encoder_layers, which train another encoder in every run; allowed: one of both"
+
+
+def _unseen_faults(where: str, mixture: Any, world: Any) -> Iterator[str]:
+    start = lookup(mixture, "start", "data")
+    if lookup(mixture, "unseen") and isinstance(start, str) and lookup(world, "mixtures", start, "conversations"):
+        yield f"{where}: start is on conversations of a data set; allowed: on shares"
 
 
 def _layer_faults(where: str, world: Any, raw: dict[str, Any]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from steering.requests import Requests
 from steering.standing import Standing
 
 TINY = (Path(__file__).parent / "tiny_params.yaml").read_text(encoding="utf-8")
+SHARES = "{shapes: {questions: 2, per_picture: 1}}"
 MIX = "    mixtures: {mix: {turns: 2, shares: {shapes: {questions: 2, per_picture: 1}}}}\n"
 TASKS = """    mixtures:
       mix: {turns: 2, shares: {shapes: {questions: 2, per_picture: 1}}}
@@ -78,6 +79,33 @@ def test_a_mixture_changes_the_recipe_and_what_is_asked_of_its_runs_only(planned
     assert plan.mixture("small", "task") == before.mixture("small", "task")
 
 
+UNSEEN = ("        start: {data: mix, arm: whole}\n", "        start: {data: mix, arm: whole}\n        unseen: true\n")
+
+
+def test_an_unseen_mixture_is_told_what_its_start_has_drawn_and_others_are_not(planned):
+    plan, plain = planned(UNSEEN), planned()
+    start = plan.mixture("small", "mix")
+    assert plan.mixture("small", "task") == plain.mixture("small", "task") | {
+        "seen": {"mixture": start["mixture"], "benchmarks": start["benchmarks"]}
+    }
+    assert start == plain.mixture("small", "mix")
+    assert plan.tune("small", "task", "edit", 0) == plain.tune("small", "task", "edit", 0)
+
+
+def test_of_its_start_an_unseen_mixture_is_told_the_shares_of_its_own_data_sets(planned):
+    asked = "{shapes: {questions: 2, per_picture: 1}, words: {questions: 2, per_picture: 1}}"
+    more = (
+        ("mix: {turns: 2, shares: {shapes: {questions: 2, per_picture: 1}}}", f"mix: {{turns: 2, shares: {asked}}}"),
+        ("    pretrain:", "      words: {form: vqa, dataset: texts, title: Words}\n    pretrain:"),
+        (
+            "{pictures: {builder: easy_vqa, sources: [wheel]}}",
+            "{pictures: &pictures {builder: easy_vqa, sources: [wheel]}, texts: *pictures}",
+        ),
+    )
+    told = planned(UNSEEN, *more).mixture("small", "task")["seen"]
+    assert list(told["benchmarks"]) == list(told["mixture"]["shares"]) == ["shapes"]
+
+
 def test_the_start_is_trained_first_and_read_by_all_that_reads_the_run(planned):
     plan = planned()
     graph, words = Graph(plan), {"world": "small", "data": "task", "arm": "edit", "seed": 0}
@@ -125,6 +153,17 @@ def test_hours_are_of_all_data_and_memory_of_the_start_too(planned, tmp_path, mo
         (("data: mix, arm", "data: task, arm"), "mixtures.task.start.data: task is unknown; allowed: mix"),
         (("asks: [other]", "asks: [othre]"), "mixtures.task.asks: othre is unknown; allowed: shapes, other"),
         (("recipe: {steps: 9}", "recipe: {step: 9}"), "mixtures.task.recipe.step: unknown"),
+        (
+            ("start: {data: mix, arm: whole}", "unseen: true"),
+            "mixtures.task: found unseen without shares or without a start; allowed: with both",
+        ),
+        (
+            (
+                f"turns: 2, shares: {SHARES}}}\n      task:",
+                "conversations: pictures}\n      task:\n        unseen: true",
+            ),
+            "mixtures.task.unseen: start is on conversations of a data set; allowed: on shares",
+        ),
     ],
 )
 def test_a_wrong_start_is_refused_with_what_is_allowed(planned, change, told):

@@ -5,7 +5,7 @@ A picture is named "<dataset>/<name in the archive>" wherever data sets meet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import cache
 from typing import Any
 
@@ -59,12 +59,20 @@ class Asked:
             self.left_out["/".join(filter(None, parts))] = len(examples) - len(kept)
         return kept
 
-    def draw(self, benchmark: Benchmark, split: str, share: Mapping[str, Any] | None, *, seed: int) -> list[Example]:
-        """The share of *split* that is asked, None for all; see steering.evaluate.questions."""
+    def draw(
+        self,
+        benchmark: Benchmark,
+        split: str,
+        share: Mapping[str, Any] | None,
+        *,
+        seed: int,
+        seen: Container[str] = (),
+    ) -> list[Example]:
+        """The share of *split* that is asked, None for all, but for *seen* groups; see steering.evaluate.questions."""
         examples = self.examples(benchmark, split)
         if share is None:
             return examples
-        return draw(examples, share, identity=lambda example: self.group(benchmark, example), seed=seed)
+        return draw(examples, share, identity=lambda example: self.group(benchmark, example), seed=seed, seen=seen)
 
     def group(self, benchmark: Benchmark, example: Example) -> str:
         """What questions must share to count as one cluster: the picture, or the question itself without one."""

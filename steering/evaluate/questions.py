@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -15,12 +15,18 @@ from steering.evaluate.benchmarks import Example
 
 
 def draw(
-    examples: Sequence[Example], share: Mapping[str, Any], *, identity: Callable[[Example], str], seed: int
+    examples: Sequence[Example],
+    share: Mapping[str, Any],
+    *,
+    identity: Callable[[Example], str],
+    seed: int,
+    seen: Container[str] = (),
 ) -> list[Example]:
-    """At most share["questions"] of *examples*, at most share["per_picture"] about one picture."""
+    """At most share["questions"] of *examples*, at most share["per_picture"] about a picture, none of *seen*."""
     by_picture: dict[str, list[Example]] = defaultdict(list)
     for example in examples:
-        by_picture[identity(example)].append(example)
+        if (picture := identity(example)) not in seen:
+            by_picture[picture].append(example)
     random, drawn = Random(f"{seed}/questions"), []
     for picture in sorted(by_picture, key=lambda name: _rank(name, seed)):
         asked = by_picture[picture]

@@ -217,6 +217,7 @@ class Mixture(Part):
     count: how many of a data set's conversations, by default all; with one seed a smaller count is part of a larger.
     turns: the most questions of a conversation that is put together of shares.
     start: where runs start from, if not from the pretrained connector; recipe: what they do otherwise than the world's.
+    unseen: whether shares pass over the pictures that the start's mixture has drawn.
     asks: the benchmarks that they are asked, by default all.
     """
 
@@ -226,6 +227,7 @@ class Mixture(Part):
     turns: int | None = Field(None, ge=1, exclude_if=absent)
     seed: int = 0
     start: Start | None = None
+    unseen: bool = Field(False, exclude_if=nothing)
     recipe: Changes | None = None
     asks: list[Name] | None = Field(None, min_length=1)
 
@@ -235,6 +237,8 @@ class Mixture(Part):
             raise ValueError("allowed: conversations, the name of a data set, or shares with turns")
         if self.count and not self.conversations:
             raise ValueError("count without conversations; allowed: questions of each share")
+        if self.unseen and not (self.shares and self.start):
+            raise ValueError("unseen without shares or without a start; allowed: with both")
         return self
 
 

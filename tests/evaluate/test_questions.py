@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,9 +21,11 @@ def examples(counts: list[int], *, form: str = "pope") -> list[Example]:
     ]
 
 
-def drawn(asked: list[Example], questions: int, per_picture: int, *, seed: int = 0) -> list[Example]:
+def drawn(
+    asked: list[Example], questions: int, per_picture: int, *, seed: int = 0, seen: Collection[str] = ()
+) -> list[Example]:
     share = {"questions": questions, "per_picture": per_picture}
-    return draw(asked, share, identity=lambda example: str(example.image), seed=seed)
+    return draw(asked, share, identity=lambda example: str(example.image), seed=seed, seen=seen)
 
 
 def pictures(asked: list[Example]) -> list[str]:
@@ -76,3 +79,11 @@ def test_which_questions_are_asked_about_a_picture_is_drawn() -> None:
 def test_pictures_do_not_hang_on_the_order_of_the_file() -> None:
     asked = examples([2] * 20)
     assert pictures(drawn(asked, 12, 2)) == pictures(drawn(asked[::-1], 12, 2))
+
+
+def test_pictures_that_were_seen_are_passed_over_and_the_next_ones_take_their_place() -> None:
+    asked = examples([2] * 9)
+    everything = pictures(drawn(asked, 18, 2))
+    seen = pictures(drawn(asked, 8, 2))
+    assert pictures(drawn(asked, 6, 2, seen=seen)) == everything[4:7]
+    assert drawn(asked, 6, 2, seen=everything) == []

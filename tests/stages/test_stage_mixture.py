@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -48,6 +49,39 @@ def test_the_same_slice_writes_the_same_bytes_and_another_seed_others(content):
     assert OUT.read_bytes() == first
     main({**content, "mixture": {**content["mixture"], "seed": 1}})
     assert OUT.read_bytes() != first
+
+
+@pytest.fixture
+def after(content) -> Callable[[int], dict[str, Any]]:
+    """The slice of a mixture that passes over what a start has drawn, *questions* of one picture each."""
+
+    def after(questions: int) -> dict[str, Any]:
+        shares = {"pope": {"questions": questions, "per_picture": 1}}
+        seen = {"mixture": {"shares": shares, "seed": 0, "turns": 2}, "benchmarks": content["benchmarks"]}
+        return {**content, "seen": seen}
+
+    return after
+
+
+def test_pictures_of_the_start_are_passed_over(content, after):
+    def drawn(told: dict[str, Any]) -> set[str | None]:
+        main(told)
+        return {conversation.image for conversation in read(OUT)}
+
+    seen = drawn({**content, "mixture": after(2)["seen"]["mixture"]})
+    assert len(seen) == 2
+    assert (
+        drawn(after(2))
+        == drawn(
+            {**content, "mixture": {**content["mixture"], "shares": {"pope": {"questions": 99, "per_picture": 9}}}}
+        )
+        - seen
+    )
+
+
+def test_a_start_that_leaves_no_question_is_told(after):
+    with pytest.raises(DataError, match=r"mixtures\.mix\.unseen: no question of pope is left"):
+        main(after(3))
 
 
 def test_fewer_conversations_are_part_of_more(pictures):
