@@ -225,7 +225,8 @@ class Plan(Measured):
     def _training(self, world: str, data: str, arm: str) -> Slice:
         """What runs on *data* are trained on, for how long, and from which tuned run they start, if from one."""
         told, mixture = self.recipe(world, arm, data), self.world(world).mixtures[data]
-        start = {"start": self._dump(mixture.start)} if mixture.start else {}
+        unseen = {"unseen": True} if mixture.unseen else {}
+        start = {"start": self._dump(mixture.start) | unseen} if mixture.start else {}
         return {"data": data, "steps": told["steps"], "conversations": told["conversations"], **start}
 
     def _shown(self, wanted: Experiment) -> dict[str, Benchmark]:

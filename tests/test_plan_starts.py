@@ -194,3 +194,10 @@ def test_an_analysis_about_what_runs_are_not_asked_is_refused(planned):
         planned(shapes, LOOKED)
     told = "second.analyses: maps is about shapes, which runs on task are not asked; allowed: other"
     assert [told in fault for fault in caught.value.faults] == [True]
+
+
+def test_the_projects_own_task_tables_are_told_as_tuned_on_pictures_that_their_start_has_not_seen():
+    plan = Plan(load(Path(__file__).parent.parent / "params.yaml"))
+    for experiment in ("embedded_table2", "embedded_table3_few", "embedded_table3_more", "embedded_table3_many"):
+        told = plan.report(experiment)["paper"]["training"]
+        assert told and all(one["start"]["unseen"] for one in told)

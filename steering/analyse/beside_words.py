@@ -75,7 +75,8 @@ def protocol(paper: Beside, shown: Sequence[Column]) -> list[str]:
 def _training(told: Mapping[str, Any]) -> str:
     start = told.get("start")
     begun = f", from the model of its seed that {start['arm']} tuned on {start['data']}" if start else ""
-    return f"{told['data']}, {told['steps']:,} steps of {told['conversations']:,} conversations{begun}"
+    new = ", on pictures that are new to it" if start and start.get("unseen") else ""
+    return f"{told['data']}, {told['steps']:,} steps of {told['conversations']:,} conversations{begun}{new}"
 
 
 def _questions(paper: Beside, shown: Sequence[Column]) -> Iterator[str]:

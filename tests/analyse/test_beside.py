@@ -194,6 +194,9 @@ def test_each_mixture_tells_its_own_steps_and_start():
     told = " ".join(protocol(paper, beside.columns(paper)))
     assert "Training. Ours: icons, 120 steps of 5 conversations; task, 60 steps of 5 conversations, from the" in told
     assert "from the model of its seed that full tuned on icons. The paper's:" in told
+    paper["training"][-1]["start"]["unseen"] = True
+    told = " ".join(protocol(paper, beside.columns(paper)))
+    assert "that full tuned on icons, on pictures that are new to it. The paper's:" in told
     paper["training"] = []
     assert "Training. Ours: none, for no data is named. " in " ".join(protocol(paper, beside.columns(paper)))
 
