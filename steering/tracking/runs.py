@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 RUN_KEY = "steering.run_key"
+CLAIM = "steering.claim"  # on a run whose maker does not know yet that it is the only one of its key
 NO_TABLE = "no table"  # a blank, which no table's name has
 ATTEMPTS = 20
 LONGEST_PAUSE_SECONDS = 1.0
@@ -57,7 +58,7 @@ def child_of(client: MlflowClient, parent: Run, record: RunRecord) -> Run:
     experiment_id, key = parent.info.experiment_id, f"{parent.data.tags['mlflow.runName']}/{record.key}"
     tags = {"mlflow.runName": record.name, "mlflow.parentRunId": parent.info.run_id}
     if not _found(client, experiment_id, key):
-        for run in _found(client, experiment_id, f"{NO_TABLE}/{record.key}")[:1]:
+        for run in _settled(_found(client, experiment_id, f"{NO_TABLE}/{record.key}"))[:1]:
             send_tags(client, run, tags | {RUN_KEY: key})
             return run
     return _kept(client, experiment_id, key, tags, started=milliseconds(record.manifest.get("started")))
@@ -67,7 +68,7 @@ def shown(client: MlflowClient, record: RunRecord) -> Run:
     """The run that shows *record*, live or below any table; made, as yet below none, if there is none."""
     experiment_id, ending = experiment_of(client, str(record.manifest["world"])), f"/{record.key}"
     found = client.search_runs([experiment_id], filter_string=f"tags.`{RUN_KEY}` LIKE '%{ending}'")
-    for run in found:
+    for run in _settled(found):
         if run.data.tags[RUN_KEY].endswith(ending):  # to LIKE an underscore is any letter
             return run
     started = milliseconds(record.manifest.get("started"))
@@ -79,22 +80,34 @@ def _kept(
 ) -> Run:
     """The one run of *key*, made where there is none.
 
-    MLflow holds no name to be the only one. So whoever has made a run looks again and keeps it only if it stands
-    alone: of two that make one at once, the later sees the earlier's.
+    MLflow holds no name to be the only one. So whoever makes a run marks it as a claim, looks again, and settles on it
+    only if it stands alone: of two that make one at once, the later sees the earlier's. Nobody else takes a claim for
+    a run, since its maker may still take it back, unless it stays: then its maker is gone.
     """
     for _ in range(ATTEMPTS):
         found = _found(client, experiment_id, key)
-        if len(found) == 1:
-            return found[0]
+        if len(settled := _settled(found)) == 1:
+            return settled[0]
         if not found:
-            made = client.create_run(experiment_id, start_time=started, tags={**tags, RUN_KEY: key})
+            claim = client.create_run(experiment_id, start_time=started, tags={**tags, RUN_KEY: key, CLAIM: "made"})
             if len(_found(client, experiment_id, key)) == 1:
-                return made
-            client.delete_run(made.info.run_id)
+                return _settle(client, claim)
+            client.delete_run(claim.info.run_id)
         time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))
+    if len(found := _found(client, experiment_id, key)) == 1:
+        return _settle(client, found[0])
     raise TrackingError(f"{key}: several runs of that {RUN_KEY}; delete all but one in MLflow, then send again")
 
 
 def _found(client: MlflowClient, experiment_id: str, key: str) -> list[Run]:
-    """The runs whose tag steering.run_key is *key*."""
+    """The runs, claims among them, whose tag steering.run_key is *key*."""
     return list(client.search_runs([experiment_id], filter_string=f"tags.`{RUN_KEY}` = '{key}'"))
+
+
+def _settled(runs: list[Run]) -> list[Run]:
+    return [run for run in runs if CLAIM not in run.data.tags]
+
+
+def _settle(client: MlflowClient, claim: Run) -> Run:
+    client.delete_tag(claim.info.run_id, CLAIM)
+    return client.get_run(claim.info.run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,7 +11,7 @@ from mlflow import MlflowClient
 
 from steering.metrics_log import TrackingError
 from steering.tracking import runs
-from steering.tracking.runs import RUN_KEY, experiment_of, parent_of
+from steering.tracking.runs import CLAIM, RUN_KEY, experiment_of, parent_of
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +68,28 @@ def test_several_that_do_not_go_away_are_told_of(client: MlflowClient, monkeypat
         client.create_run(experiment_of(client, "several"), tags={RUN_KEY: "table/twice"})
     with pytest.raises(TrackingError, match="table/twice: several runs"):
         parent_of(client, "several", "twice")
+
+
+def test_nobody_shares_a_run_that_its_maker_may_still_take_back(client: MlflowClient, uri: str) -> None:
+    claim = client.create_run(experiment_of(client, "claims"), tags={RUN_KEY: "table/claimed", CLAIM: "made"})
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(parent_of, MlflowClient(uri), "claims", "claimed")
+        time.sleep(0.2)
+        assert not reader.done()
+        client.delete_run(claim.info.run_id)
+        shared = reader.result().info.run_id
+    assert tables(client, "claims") == [shared] != [claim.info.run_id]
+
+
+def test_a_run_that_its_maker_has_left_unsettled_is_taken_over(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "ATTEMPTS", 2)
+    claim = client.create_run(experiment_of(client, "left"), tags={RUN_KEY: "table/behind", CLAIM: "made"})
+    taken = parent_of(client, "left", "behind")
+    assert taken.info.run_id == claim.info.run_id and CLAIM not in taken.data.tags
+
+
+def test_a_run_that_stands_alone_is_no_claim(client: MlflowClient) -> None:
+    made = parent_of(client, "alone", "table")
+    assert CLAIM not in made.data.tags and CLAIM not in client.get_run(made.info.run_id).data.tags
