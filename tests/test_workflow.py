@@ -174,10 +174,13 @@ def test_submission_files_are_made_for_who_asks_for_them_and_for_no_report(examp
     assert "submit" not in jobs(snakemake(example, "--dry-run"))
 
 
-def test_an_unknown_experiment_fails_by_name(example):
-    answer = snakemake(example, "--dry-run", "tabel")
+@pytest.mark.parametrize(
+    "asked", ["tabel", "results/runs/small/mix/lwo/seed0/scores.json", "data/smal/mixtures/mix.json"]
+)
+def test_a_mistyped_target_fails_by_name(example, asked):
+    answer = snakemake(example, "--dry-run", asked)
     assert answer.returncode == 1
-    assert "No rule to produce tabel" in answer.stdout + answer.stderr
+    assert f"No rule to produce {asked}" in answer.stdout + answer.stderr
     assert "Traceback" not in answer.stdout + answer.stderr
 
 

@@ -33,9 +33,9 @@ shell.prefix((SHELL + ENVIRONMENT).replace("{", "{{").replace("}", "}}"))
 
 
 wildcard_constraints:
-    world="[a-z0-9_]+",
-    data="[a-z0-9_]+",
-    arm="[a-z0-9_]+",
+    world="|".join(PARAMS.worlds),
+    data="|".join(sorted({name for world in PARAMS.worlds.values() for name in world.mixtures})),
+    arm="|".join(PARAMS.arms),
     seed="[0-9]+",
     part="[0-9]+",
     analysis="|".join(OF_A_RUN),
