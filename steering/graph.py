@@ -185,8 +185,9 @@ class Graph:
             return common | captions | {"features": layout.features(name, dataset)}
         if rule == "tune":
             mixture = layout.mixture(name, words["data"])
-            connector = layout.connector(name, self.plan.pretrain_seed(name, words["seed"]))
-            return common | self._start_of(words) | {"conversations": mixture, "connector": connector}
+            start = self._start_of(words)
+            connector = start.get("start", layout.connector(name, self.plan.pretrain_seed(name, words["seed"])))
+            return common | start | {"conversations": mixture, "connector": connector}
         if rule == "analysis":
             common |= {"conversations": layout.mixture(name, words["data"])}
         if rule in ("attention", "analysis"):

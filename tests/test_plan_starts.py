@@ -9,7 +9,7 @@ import pytest
 from steering import layout
 from steering.errors import ParamsError
 from steering.forecast import Forecast
-from steering.graph import Graph
+from steering.graph import OUTPUTS, Graph
 from steering.params import load
 from steering.plan import Plan
 from steering.requests import Requests
@@ -116,6 +116,15 @@ def test_the_start_is_trained_first_and_read_by_all_that_reads_the_run(planned):
     assert not any(rule == "connector" for rule, _ in graph.above("tune", words))
     assert start in graph.jobs("second")
     assert start not in graph.jobs("table")
+
+
+def test_what_a_run_is_made_of_is_made_by_the_jobs_above_it(planned):
+    graph = Graph(planned())
+    for rule, words in graph.jobs("second"):
+        above = {OUTPUTS[made](**named) for made, named in graph.above(rule, words)}
+        inputs = graph.inputs(rule, words)
+        made_of = {inputs[name] for name in ("conversations", "connector", "start", "run", "answers") if name in inputs}
+        assert made_of <= above, rule
 
 
 def test_attention_is_measured_where_its_benchmark_is_asked(planned):
