@@ -12,6 +12,7 @@ from typing import Any
 
 from steering.command_line import answer, asking_for_experiments, chosen
 from steering.errors import ParamsError, nearest
+from steering.graph import Graph
 from steering.params import Params, load
 from steering.params.experiments import Experiment
 from steering.plan import Plan
@@ -24,9 +25,12 @@ Record = dict[str, Any]
 
 @dataclass
 class Found:
-    """What is published of one experiment; attention: of those records' runs; notes: what is not, and why."""
+    """What is published of one experiment; starts: scores of the tuned runs that these start from; attention: of those
+    records' runs; notes: what is not, and why.
+    """
 
     records: list[Record] = field(default_factory=list)
+    starts: list[Record] = field(default_factory=list)
     attention: list[Record] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -95,24 +99,35 @@ def keep(plan: Plan, experiments: Sequence[str]) -> list[str]:
 
 def find(plan: Plan, experiment: str) -> Found:
     """The published runs of an experiment that were asked for what it asks today."""
-    from steering.evaluate.results import labels_of, renamed
-    from steering.graph import Graph
-    from steering.published import asked, changed, read, read_attention
+    from steering.evaluate.results import labels_of, names_of, of_start, shown
+    from steering.published import asked, changed, read_attention
 
-    found, graph, absent, labels = Found(), Graph(plan), [], labels_of(plan.report(experiment))
-    for run in plan.runs(experiment):
+    found, graph, labels, starts = Found(), Graph(plan), labels_of(plan.report(experiment)), plan.starts(experiment)
+    known = _published(graph, [*plan.runs(experiment), *(start for _, start in starts)], found.notes)
+    for run in filter(known.get, plan.runs(experiment)):
+        found.records.append({**known[run], "scores": shown(known[run]["scores"], names_of(labels, run.data))})
+        looked = read_attention(run) if plan.attended(run.world, run.data) else None
+        if looked and not changed(looked, asked(graph, run, "attention")):
+            found.attention.append(looked)
+    for data, start in starts:
+        found.starts += of_start(known[start]["scores"], data, labels) if start in known else []
+    return found
+
+
+def _published(graph: Graph, runs: Sequence[Run], notes: list[str]) -> dict[Run, Record]:
+    """The files of those of *runs* that were asked for what is asked today; of the others *notes* tell."""
+    from steering.published import asked, changed, read
+
+    found, absent = {}, []
+    for run in dict.fromkeys(runs):
         told = read(run)
         if told is None:
             absent.append(run)
         elif other := changed(told, asked(graph, run)):
-            found.notes.append(f"{run.name}: left out, for params.yaml asks for another {', '.join(other)} now")
+            notes.append(f"{run.name}: left out, for params.yaml asks for another {', '.join(other)} now")
         else:
-            names = {name: label for (data, name), label in labels.items() if data == run.data}
-            found.records.append({**told, "scores": renamed(told["scores"], names)})
-            looked = read_attention(run) if plan.attended(run.world, run.data) else None
-            if looked and not changed(looked, asked(graph, run, "attention")):
-                found.attention.append(looked)
-    found.notes += [f"Not published: {', '.join(_named(absent))}."] if absent else []
+            found[run] = told
+    notes += [f"Not published: {', '.join(_named(absent))}."] if absent else []
     return found
 
 
@@ -147,18 +162,22 @@ def origin(found: Found) -> list[str]:
 
 
 def frames_of(plan: Plan, experiment: str, found: Found) -> list[Any]:
-    """The table of scores, that of differences to the control, and of LMAR against its where attention is published."""
+    """The table of scores, that of differences to the control, to the tuned run where runs start from one, and of LMAR
+    against the control's where attention is published.
+    """
     from steering.analyse import overall, shift, tables
     from steering.analyse.written import wide
     from steering.evaluate.results import labels_of
 
     control, scores, arms = plan.experiment(experiment).control, found.scores, found.arms(plan.experiment(experiment))
-    table = tables.collect(scores, manifests=found.records, experiment=experiment)
+    table = tables.collect([*scores, *found.starts], manifests=found.records, experiment=experiment)
     known = tables.main_metrics(scores)
     metrics = {name: known[name] for name in labels_of(plan.report(experiment)).values() if name in known}
     together = overall.overall(scores, arms=arms, control=control)
+    over_start = overall.over_start(scores, found.starts, arms=arms)
     looked = shift.shifts(found.attention, arms=arms, control=control)
     frames = [wide(tables.rows_to_read(table, metrics, arms=arms)), overall.to_read(together, control)]
+    frames += [overall.to_read(over_start, tables.START)] if len(over_start) else []
     return frames + ([shift.to_read(looked, control)] if len(looked) else [])
 
 
@@ -167,27 +186,29 @@ def draw(plan: Plan, experiment: str, found: Found, folder: Path) -> None:
     from steering.analyse import rendering, report, shift, tables
 
     wanted, scores = plan.experiment(experiment), found.scores
-    table = tables.collect(scores, manifests=found.records, experiment=experiment)
+    table = tables.collect([*scores, *found.starts], manifests=found.records, experiment=experiment)
     differences = tables.differences(scores, control=wanted.control)
     arms = found.arms(wanted)
     charts = report.score_charts(
         scores, found.records, table=table, differences=differences, arms=arms, control=wanted.control
     )
+    gained = report.start_charts(tables.differences([*scores, *found.starts], control=tables.START), arms)
     looks = report.attention_charts(shift.curves(found.attention, arms), arms)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, chart in chain(charts, looks):
+    for name, chart in chain(charts, gained, looks):
         rendering.save_png(chart, folder / f"{experiment}-{name}.png")
 
 
 def as_json(plan: Plan, experiment: str, found: Found) -> Record:
-    from steering.analyse.overall import overall
+    from steering.analyse.overall import over_start, overall
     from steering.analyse.shift import shifts
 
     wanted = plan.experiment(experiment)
     together = overall(found.scores, arms=wanted.arms, control=wanted.control)
+    gained = over_start(found.scores, found.starts, arms=wanted.arms).to_dict("records")
     looks = shifts(found.attention, arms=wanted.arms, control=wanted.control).to_dict("records")
     runs = [{key: told[key] for key in ("arm", "seed", "made")} for told in found.records]
-    told = {"overall": together.to_dict("records"), "attention": looks, "notes": found.notes}
+    told = {"overall": together.to_dict("records"), "over_start": gained, "attention": looks, "notes": found.notes}
     return {"runs": runs, "against": wanted.control, **told}
 
 

@@ -13,7 +13,7 @@ from steering import layout
 from steering.analyse.card import card
 from steering.analyse.report import ReportInput, render, write_figures
 from steering.data.shards import ImageArchive
-from steering.evaluate.results import RunResults, labels_of, mixtures, read_results, run_name
+from steering.evaluate.results import RunResults, labels_of, mixtures, of_start, read_results, run_name, scores_there
 from steering.forecast import notes
 from steering.job import Slice, run_stage
 from steering.manifest import read_json, whole
@@ -82,6 +82,7 @@ def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
         seeds=experiment["seeds"],
         benchmarks=list(dict.fromkeys(labels.values())),
         scores=[score for result in results for score in result.scores],
+        starts=[score for data in content.get("starts", ()) for score in start_scores(content, data, labels)],
         unscored=[entry for result in results for entry in result.unscored],
         predictions={result.name: result.predictions for result in results},
         attention=[result.attention for result in results if result.attention],
@@ -100,6 +101,12 @@ def report_input(content: Slice, results: list[RunResults]) -> ReportInput:
             *counting_notes(content["arms"]),
         ],
     )
+
+
+def start_scores(content: Slice, data: str, labels: Mapping[tuple[str, str], str]) -> list[Slice]:
+    """Scores of the tuned runs that those on *data* start from, of those that there are."""
+    scores, _ = scores_there(content["starts"][data], split=content["experiment"]["split"])
+    return of_start(scores, data, labels)
 
 
 def _wanted(analyses: Mapping[str, Path], names: Collection[str]) -> dict[str, Path]:

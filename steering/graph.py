@@ -90,6 +90,7 @@ class Graph:
         elif rule == "report":
             for run in self.plan.runs(words["experiment"]):
                 yield from ((made, words_of(run)) for made in self.run_rules(run.world, run.data) if made in REPORTED)
+            yield from (("score", words_of(start)) for _, start in self.plan.starts(words["experiment"]))
             yield from self._analyses_above(words["experiment"])
         elif rule == "overhead":
             for run in self.plan.overhead_runs(words["experiment"]):

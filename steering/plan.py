@@ -196,10 +196,23 @@ class Plan(Measured):
             "depths": self._depths(world),
             "sources": sources,
             "runs": [run.__dict__ for run in self.runs(experiment)],
+            **({"starts": starts} if (starts := self._starts_by_data(experiment)) else {}),
             **({"asked": self._asked_by_data(wanted)} if len(wanted.mixtures) > 1 else {}),
             **({"analysed": analysed} if (analysed := self.analysed(experiment)) else {}),
             **({"paper": self.beside_paper(experiment)} if wanted.paper else {}),
         }
+
+    def starts(self, experiment: str) -> list[tuple[str, Run]]:
+        """The tuned runs that an experiment's start from, each with the mixture of those; none that is a connector."""
+        wanted = self.experiment(experiment)
+        pairs = ((data, self.start(wanted.world, data, seed)) for data in wanted.mixtures for seed in wanted.seeds)
+        return [(data, start) for data, start in pairs if start]
+
+    def _starts_by_data(self, experiment: str) -> dict[str, list[Slice]]:
+        found: dict[str, list[Slice]] = {}
+        for data, start in self.starts(experiment):
+            found.setdefault(data, []).append(start.__dict__)
+        return found
 
     def beside_paper(self, experiment: str) -> Slice:
         """The printed table an experiment stands beside: which of ours beside what of it, and what makes ours ours."""

@@ -143,6 +143,15 @@ def test_a_report_names_what_each_data_was_asked_and_shows_what_is_wanted(planne
     assert "asked" not in planned().report("table")
 
 
+def test_a_report_reads_the_scores_of_the_tuned_runs_that_its_runs_start_from(planned):
+    plan = planned()
+    starts = [{"world": "small", "data": "mix", "arm": "whole", "seed": seed} for seed in (0, 1)]
+    assert plan.report("second")["starts"] == {"task": starts}
+    above = list(Graph(plan).above("report", {"experiment": "second"}))
+    assert [("score", start) for start in starts] == [job for job in above if job[1].get("arm") == "whole"]
+    assert plan.starts("table") == [] and "starts" not in plan.report("table")
+
+
 def test_hours_are_of_all_data_and_memory_of_the_start_too(planned, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plan = planned()

@@ -1,8 +1,9 @@
 """The numbers that versions of an experiment are compared by: `dvc metrics` and `dvc plots` read them.
 
 metrics.json: {arm: {benchmark: {score, low, high} in per cent, against_control: {difference, low, high, p_holm}}}, the
-last in points over all benchmarks; what has no score is not there. losses.csv by step and lmar.csv by layer (without
-the first token, mean of ratios; Eq. 2) have a column per arm behind the mean over arms, for DVC draws one line a file.
+last in points over all benchmarks, and so against_start where runs start from tuned ones; what has no score is not
+there. losses.csv by step and lmar.csv by layer (without the first token, mean of ratios; Eq. 2) have a column per arm
+behind the mean over arms, for DVC draws one line a file.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Drawn(Protocol):
     @property
     def overall(self) -> pd.DataFrame: ...
     @property
+    def over_start(self) -> pd.DataFrame: ...
+    @property
     def curves(self) -> pd.DataFrame: ...
     @property
     def lmar(self) -> pd.DataFrame: ...
@@ -41,10 +44,11 @@ def write(drawn: Drawn, folder: Path) -> None:
 
 
 def metrics(drawn: Drawn) -> dict[str, dict[str, Any]]:
-    frame, names = drawn.overall, ("difference", "low", "high", "p_holm")
-    against = {row["arm"]: _numbers(row, names) for row in frame.to_dict("records")}
     told = {row.arm: {name: _score(cell) for name, cell in row.cells.items() if not cell.state} for row in drawn.rows}
-    return {arm: own | ({"against_control": against[arm]} if arm in against else {}) for arm, own in told.items()}
+    for name, frame in (("against_control", drawn.overall), ("against_start", drawn.over_start)):
+        for row in frame.to_dict("records"):
+            told[row["arm"]][name] = _numbers(row, ("difference", "low", "high", "p_holm"))
+    return told
 
 
 def by_arm(rows: pd.DataFrame, *, at: str, value: str, mean: str | None = None) -> pd.DataFrame:

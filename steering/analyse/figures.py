@@ -24,7 +24,7 @@ GREY = "#8b909a"
 POINTS_PER_CURVE = 160
 ROW = 18  # pixels of one arm in a block
 TICK = "M-0.18,-1L0.18,-1L0.18,1L-0.18,1Z"  # the symbol of a reference in a legend
-REFERENCES = alt.Scale(domain=["blind", "majority"], range=["#8b909a", "#8b909a66"])
+REFERENCES = {"start": "#5d6470", "blind": "#8b909a", "majority": "#8b909a66"}
 
 
 def arm_colours(arms: Sequence[str]) -> dict[str, str]:
@@ -121,7 +121,7 @@ def visual_share(layers: pd.DataFrame, arms: Sequence[str]) -> alt.LayerChart:
 
 
 def by_benchmark(scores: pd.DataFrame, arms: Sequence[str], references: pd.DataFrame) -> alt.LayerChart:
-    """Scores with intervals, a block per benchmark; what needs no picture (blind, majority) is a tick across the block.
+    """Scores with intervals, a block per benchmark; what is no arm (start, blind, majority) is a tick across the block.
 
     *scores* and *references*: rows of arm, benchmark, value, low, high (0..1).
     """
@@ -138,7 +138,9 @@ def by_benchmark(scores: pd.DataFrame, arms: Sequence[str], references: pd.DataF
     height = _height(frame, arms)
     ticks = alt.Chart(_percents(references.dropna(subset=["value"])))
     ticks = ticks.mark_tick(orient="vertical", thickness=2, size=ROW * len(arms), opacity=1)
-    ticks = ticks.encode(x=x, y=y, fill=alt.Fill("arm:N", scale=REFERENCES, legend=_tick_legend()), tooltip=tip)
+    told = [name for name in REFERENCES if name in set(references["arm"])]
+    scale = alt.Scale(domain=told, range=[REFERENCES[name] for name in told])
+    ticks = ticks.encode(x=x, y=y, fill=alt.Fill("arm:N", scale=scale, legend=_tick_legend()), tooltip=tip)
     return _layer([ticks, whiskers, dots], height=height)
 
 

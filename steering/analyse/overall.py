@@ -16,6 +16,7 @@ import pandas as pd
 
 from steering.analyse import statistics, tables
 from steering.errors import DataError
+from steering.evaluate.results import START
 
 Score = Mapping[str, Any]
 COLUMNS = ["arm", "benchmarks", "seeds", "n", "difference", "low", "high", "p", "p_holm", "verdict"]
@@ -28,6 +29,13 @@ def overall(scores: Sequence[Score], *, arms: Sequence[str], control: str = "non
     for row, p_holm in zip(rows, statistics.holm([row["p"] for row in rows]), strict=True):
         row |= {"p_holm": p_holm, "verdict": tables.verdict(row["low"], row["high"], p_holm)}
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def over_start(scores: Sequence[Score], starts: Sequence[Score], *, arms: Sequence[str]) -> pd.DataFrame:
+    """Each of *arms* against the tuned model it starts from (COLUMNS), over the benchmarks that both have."""
+    asked = {score["benchmark"] for score in scores} & {score["benchmark"] for score in starts}
+    shared = [score for score in (*scores, *starts) if score["benchmark"] in asked]
+    return overall(shared, arms=arms, control=START)
 
 
 def to_read(frame: pd.DataFrame, control: str) -> pd.DataFrame:

@@ -51,12 +51,15 @@ class Drawn(Protocol):
     def differences(self) -> pd.DataFrame: ...
     @property
     def overall(self) -> pd.DataFrame: ...
+    @property
+    def over_start(self) -> pd.DataFrame: ...
 
 
 def reading(experiment: Experiment, drawn: Drawn) -> list[Markup]:
     """The result in sentences, made from the numbers alone; the names of arms in bold, all of it escaped."""
     return [
         *said_of_all_benchmarks(experiment.control, drawn.overall),
+        *said_of_all_benchmarks(tables.START, drawn.over_start),
         *_said_of_differences(experiment, drawn.differences),
         *_said_of_guesser(experiment),
         *_said_of_missing(experiment, drawn.rows),

@@ -34,7 +34,8 @@ class ReportInput:
 
     arms, seeds, benchmarks: what the experiment asks for, in the order shown; what has no score is "not run", or
     "failed" where a manifest's "state" is failed or diverged. scores, attention, manifests: files of those names;
-    unscored: the entries of score files that say why there is no score.
+    starts: the scores of the tuned runs that these start from; unscored: entries of score files that say why there is
+    none.
     predictions: {run: {benchmark: prediction records}}; metrics: {run: lines of metrics.jsonl};
     picture: (benchmark, image name) -> PNG or JPEG bytes, or None.
     analyses: {run: {analysis: the folder of what it found}}; overhead: the file of that name.
@@ -55,6 +56,7 @@ class ReportInput:
     manifests: Sequence[Mapping[str, Any]]
     metrics: Mapping[str, Sequence[Mapping[str, Any]]]
     picture: Callable[[str, str], bytes | None]
+    starts: Sequence[Mapping[str, Any]] = ()
     unscored: Sequence[Mapping[str, Any]] = ()
     sources: Sequence[Mapping[str, str]] = ()
     control: str = "none"
@@ -67,12 +69,18 @@ class ReportInput:
 
 @dataclass(frozen=True)
 class Figures:
-    """The charts of a report by name, and the tables behind them; curves: what each run's loss was, step by step."""
+    """The charts of a report by name, and the tables behind them.
+
+    differences, overall: to the control; gained, over_start: to the tuned model that runs start from, by benchmark and
+    over all; curves: what each run's loss was, step by step.
+    """
 
     table: pd.DataFrame
     rows: list[tables.Row]
     differences: pd.DataFrame
     overall: pd.DataFrame
+    over_start: pd.DataFrame
+    gained: pd.DataFrame
     curves: pd.DataFrame
     lmar: pd.DataFrame
     charts: dict[str, Any]
@@ -89,9 +97,11 @@ def render(report: ReportInput, out: Path) -> None:
 def write_figures(report: ReportInput, folder: Path) -> None:
     """Write into *folder* table.csv and table.md, the numbers that DVC compares, and a PNG of every figure."""
     drawn = draw(report)
-    together, notes = overall.to_read(drawn.overall, report.control), without.footnotes(report.unscored, report.scores)
+    together = [(report.control, drawn.overall), (tables.START, drawn.over_start)]
+    against = [overall.to_read(frame, other) for other, frame in together if len(frame)]
+    notes = without.footnotes(report.unscored, report.scores)
     more = {section.title: section.text for section in drawn.sections if section.text}
-    written.write(drawn.table, drawn.rows, together, folder, notes=notes, more=more)
+    written.write(drawn.table, drawn.rows, against, folder, notes=notes, more=more)
     compared.write(drawn, folder)
     for name, chart in drawn.charts.items():
         rendering.save_png(chart, folder / f"{name}.png")
@@ -127,18 +137,22 @@ def draw(report: ReportInput) -> Figures:
     """Tables and charts of *report*; a chart whose data are missing is left out."""
     found = tables.main_metrics(report.scores)
     metrics = {name: found.get(name, "") for name in report.benchmarks}
-    table = tables.collect(report.scores, manifests=report.manifests, experiment=report.experiment)
+    scores = [*report.scores, *report.starts]
+    table = tables.collect(scores, manifests=report.manifests, experiment=report.experiment)
     failed = [arm for arm in report.arms if _states(report).get(arm) in FAILED]
     unscored = without.places(report.unscored)
     rows = tables.rows_to_read(table, metrics, arms=report.arms, failed=failed, unscored=unscored)
     differences = tables.differences(report.scores, control=report.control)
     together = overall.overall(report.scores, arms=report.arms, control=report.control)
+    over_start = overall.over_start(report.scores, report.starts, arms=report.arms)
+    gained = tables.differences(scores, control=tables.START)
     curves, seen = _curves(report), shift.curves(report.attention, report.arms)
     charts = dict(_charts(report, table, differences, curves=curves, seen=seen))
     own = sections(report)
+    charts |= dict(start_charts(gained, report.arms))
     charts |= {name: chart for section in own for name, chart in section.charts.items()}
     lmar = seen[seen["variant"] != shift.SHARE]
-    return Figures(table, rows, differences, together, curves, lmar, charts, own)
+    return Figures(table, rows, differences, together, over_start, gained, curves, lmar, charts, own)
 
 
 def _charts(
@@ -176,10 +190,16 @@ def score_charts(
     if len(differences):
         yield "differences", figures.forest(differences, arms, control)
     if len(main):
-        guesses = main["arm"].isin(tables.BASELINES)
-        yield "scores", figures.by_benchmark(main[~guesses], arms, main[guesses])
+        beside = main["arm"].isin(tables.BESIDE_ARMS)
+        yield "scores", figures.by_benchmark(main[~beside], arms, main[beside])
     if len(means):
         yield "pareto", figures.pareto(means, arms)
+
+
+def start_charts(gained: pd.DataFrame, arms: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """What each arm adds to the tuned model it starts from, benchmark by benchmark."""
+    if len(gained):
+        yield "over_start", figures.forest(gained, arms, tables.START, shown=arms)
 
 
 def _curves(report: ReportInput) -> pd.DataFrame:

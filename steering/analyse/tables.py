@@ -3,7 +3,8 @@
 Values are in 0..1 with 95 % intervals, differences in percentage points. Seed "all" is the mean over training seeds
 with an interval over seeds and groups of questions (`statistics.hierarchical`); with one seed it is that seed's score,
 whose interval knows the sampling of questions only. The guessers' baselines stand beside the arms as `blind` and
-`majority`; they have no training seed and so appear under "all" alone.
+`majority`; they have no training seed and so appear under "all" alone. `start`, the tuned model that the runs of an
+experiment start from, is no arm either.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from steering.analyse.unscored import NO_GUESSER, NOT_SCORED
 from steering.errors import DataError
 from steering.evaluate.benchmarks import FORMS
 from steering.evaluate.benchmarks.form import PointsForm
+from steering.evaluate.results import START
 
 Score = Mapping[str, Any]
 COLUMNS = ["world", "experiment", "arm", "seed", "benchmark", "metric", "value", "low", "high", "n"]
 COLUMNS += ["trainable_llm", "trainable_all"]
 BASELINES = ("blind", "majority")
+BESIDE_ARMS = (START, *BASELINES)
 ALL = "all"
 LEVEL = 0.05  # of Holm's family of all differences shown together
 NO_DIFFERENCE = "no difference shown"
@@ -73,7 +76,7 @@ def collect(
     counts = {str(manifest["arm"]): manifest for manifest in manifests}
     for row in rows:
         for name in ("trainable_llm", "trainable_all"):
-            row[name] = 0 if row["arm"] in BASELINES else counts.get(row["arm"], {}).get(name)
+            row[name] = 0 if row["arm"] in BESIDE_ARMS else counts.get(row["arm"], {}).get(name)
     table = pd.DataFrame([{"experiment": experiment, **row} for row in rows], columns=COLUMNS)
     return table.astype({"trainable_llm": "Int64", "trainable_all": "Int64"})
 
@@ -164,7 +167,7 @@ def rows_to_read(
     found = {(row["arm"], row["benchmark"]): row for row in chosen.to_dict("records")}
     best = chosen[chosen["arm"].isin(arms)].groupby("benchmark")["value"].max()
     highest = {str(benchmark): float(value) for benchmark, value in best.items()}
-    names = [*arms, *(name for name in BASELINES if any((name, benchmark) in found for benchmark in metrics))]
+    names = [*arms, *(name for name in BESIDE_ARMS if any((name, benchmark) in found for benchmark in metrics))]
     absent = dict.fromkeys(failed, "failed") | dict.fromkeys(BASELINES, NO_GUESSER)
     missing = {(arm, name): absent.get(arm, "not run") for arm in names for name in metrics}
     missing |= dict.fromkeys(unscored, NOT_SCORED)
@@ -289,7 +292,7 @@ def _row_to_read(
 def _cell(row: Mapping[str, Any] | None, best: float | None, missing: str) -> Cell:
     if row is None or pd.isna(row["value"]):
         return Cell(state=missing if row is None else "undefined")
-    leads = row["arm"] not in BASELINES and row["value"] == best
+    leads = row["arm"] not in BESIDE_ARMS and row["value"] == best
     return Cell(row["value"], row["low"], row["high"], best=leads)
 
 

@@ -27,17 +27,17 @@ def to_markdown(frame: pd.DataFrame) -> str:
 def write(
     table: pd.DataFrame,
     rows: Sequence[Row],
-    together: pd.DataFrame,
+    against: Sequence[pd.DataFrame],
     folder: Path,
     *,
     notes: Sequence[str] = (),
     more: Mapping[str, str] = NOTHING,
 ) -> None:
-    """Write into *folder* table.csv (long) and table.md (to read: *rows*, *notes*, *together*, *more*)."""
+    """Write into *folder* table.csv (long) and table.md (to read: *rows*, *notes*, *against*, *more*)."""
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "table.csv", index=False)
     parts = [to_markdown(wide(rows)), *(f"{note}\n" for note in notes)]
-    parts += [to_markdown(together)] if len(together) else []
+    parts += map(to_markdown, against)
     parts += [f"## {title}\n\n{text}" for title, text in more.items()]
     (folder / "table.md").write_text("\n".join(parts), encoding="utf-8")
 

@@ -16,6 +16,9 @@ from steering.params import OF_A_RUN
 
 Record = dict[str, Any]
 
+START = "start"
+"""What tables call the tuned run that runs start from."""
+
 
 @dataclass(frozen=True)
 class RunResults:
@@ -36,16 +39,33 @@ class RunResults:
 
     def labelled(self, labels: Mapping[tuple[str, str], str]) -> RunResults:
         """The same with benchmarks by the names that *labels* gives them, by the run's data and the benchmark."""
-        names = {name: label for (data, name), label in labels.items() if data == self.manifest.get("data")}
-
+        names = names_of(labels, self.manifest.get("data"))
         told = {names[name]: own for name, own in self.predictions.items() if name in names}
-        scores, unscored = (renamed(entries, names) for entries in (self.scores, self.unscored))
+        scores, unscored = (shown(entries, names) for entries in (self.scores, self.unscored))
         return replace(self, scores=scores, unscored=unscored, predictions=told)
 
 
-def renamed(entries: Iterable[Record], names: Mapping[str, str]) -> list[Record]:
-    """*entries* with benchmarks by the names that tables have for them; those without one are left out."""
-    return [{**e, "benchmark": names[e["benchmark"]]} for e in entries if e["benchmark"] in names]
+def shown(entries: Iterable[Record], names: Mapping[str, str]) -> list[Record]:
+    """*entries* of score files as tables take them: by the benchmarks' *names* there, without those that have none, and
+    question by question in the order of ids, for that of answers hangs on what else a run was asked.
+    """
+    return [
+        {**_by_id(entry), "benchmark": names[entry["benchmark"]]} for entry in entries if entry["benchmark"] in names
+    ]
+
+
+def of_start(scores: Iterable[Record], data: str, labels: Mapping[tuple[str, str], str]) -> list[Record]:
+    """*scores* of the run that runs on *data* start from, as those of an arm START on *data*; what those are not asked
+    is left out.
+    """
+    return [{**score, "arm": START, "data": data} for score in shown(scores, names_of(labels, data))]
+
+
+def _by_id(entry: Record) -> Record:
+    ids = entry.get("outcomes", {}).get("id", ())
+    order = sorted(range(len(ids)), key=lambda place: str(ids[place]))
+    columns = {name: [column[place] for place in order] for name, column in entry.get("outcomes", {}).items()}
+    return entry | ({"outcomes": columns} if columns else {})
 
 
 def mixtures(content: Mapping[str, Any]) -> list[str]:
@@ -59,6 +79,11 @@ def labels_of(content: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     times = Counter(name for names in asked.values() for name in names)
     pairs = [(data, name) for name in content["benchmarks"] for data, names in asked.items() if name in names]
     return {(data, name): name if times[name] == 1 else f"{name} ({data})" for data, name in pairs}
+
+
+def names_of(labels: Mapping[tuple[str, str], str], data: str | None) -> dict[str, str]:
+    """{benchmark: its name in the tables} of those that runs on *data* are asked; *labels*: those of `labels_of`."""
+    return {name: label for (of, name), label in labels.items() if of == data}
 
 
 def run_name(run: Mapping[str, Any]) -> str:

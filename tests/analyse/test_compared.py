@@ -30,13 +30,15 @@ def drawn() -> Any:
         ]
     )
     curves = pd.DataFrame(CURVES, columns=["arm", "seed", "step", "loss"])
-    return SimpleNamespace(rows=rows, overall=together, curves=curves, lmar=lmar)
+    gained = together.assign(difference=-1.0)
+    return SimpleNamespace(rows=rows, overall=together, over_start=gained, curves=curves, lmar=lmar)
 
 
 def test_scores_are_told_in_per_cent_and_the_difference_beside_them(drawn):
     told = compared.metrics(drawn)
     assert told["edit"]["shapes"] == {"score": 50.0, "low": 40.0, "high": 60.0}
     assert told["edit"]["against_control"] == {"difference": 25.0, "low": 20.0, "high": 30.0, "p_holm": 0.01}
+    assert told["edit"]["against_start"] == told["edit"]["against_control"] | {"difference": -1.0}
 
 
 def test_what_is_not_known_is_not_there(drawn):

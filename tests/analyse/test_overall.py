@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from steering.analyse.overall import overall, to_read
+from steering.analyse.overall import over_start, overall, to_read
 from steering.errors import DataError
 
 
@@ -52,6 +52,15 @@ def test_a_clear_gain_is_higher_and_noise_is_not() -> None:
 def test_an_arm_that_lacks_a_benchmark_is_left_out() -> None:
     scores = [score("none", 0, name, [0, 1]) for name in ("a", "b")] + [score("edit", 0, "a", [1, 1])]
     assert overall(scores, arms=["none", "edit"]).empty
+
+
+def test_all_arms_the_control_too_are_held_against_the_start_where_it_was_asked_the_same() -> None:
+    scores = [score(arm, 0, name, [0, 1]) for arm in ("none", "edit") for name in ("asked", "not asked")]
+    starts = [score("start", 0, "asked", [0, 0]), score("start", 0, "asked of the start alone", [1, 1])]
+    found = over_start(scores, starts, arms=["none", "edit"])
+    assert found["arm"].tolist() == ["none", "edit"]
+    assert set(found["difference"]) == {50.0} and set(found["benchmarks"]) == {1}
+    assert over_start(scores, [], arms=["none", "edit"]).empty
 
 
 def test_other_questions_are_refused() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from steering.analyse import gallery
-from steering.analyse.report import ReportInput, html, render, write_figures
+from steering.analyse.report import ReportInput, draw, html, render, write_figures
 
 ATTACK = "<script>alert('x')</script>"
 
@@ -110,6 +110,35 @@ def test_the_first_sentence_is_about_all_benchmarks_together(page: str) -> None:
     first = page[page.index('<ul class="reading">') :].split("<li>")[1]
     assert first.startswith("Over all benchmarks together, higher than <b>none</b>: lora (+")
     assert 'id="overall"' in page
+
+
+@pytest.fixture
+def started(report_input: ReportInput) -> ReportInput:
+    """The experiment as one whose runs start from the run of `none` of their seed."""
+    starts = [{**score, "arm": "start"} for score in report_input.scores if score["arm"] == "none"]
+    return replace(report_input, starts=starts)
+
+
+def test_where_runs_start_from_a_tuned_one_each_arm_is_held_against_it(started: ReportInput, page: str) -> None:
+    own = html(started)
+    assert "Over all benchmarks together, higher than <b>start</b>: lora (+" in own
+    assert 'id="over-start"' in own and 'id="figure-over_start"' in own and "the tuned model that every run" in own
+    assert 'id="over-start"' not in page and "<b>start</b>" not in page
+
+
+def test_a_start_is_a_row_but_no_arm_and_changes_no_other_number(
+    started: ReportInput, report_input: ReportInput
+) -> None:
+    drawn, plain = draw(started), draw(report_input)
+    (row,) = (row for row in drawn.rows if row.arm == "start")
+    (like,) = (row for row in drawn.rows if row.arm == "none")
+    assert row.trainable_all == 0
+    assert {name: cell.value for name, cell in row.cells.items()} == {n: cell.value for n, cell in like.cells.items()}
+    assert not any(cell.best for cell in row.cells.values())
+    assert [r for r in drawn.rows if r.arm != "start"] == plain.rows
+    assert drawn.differences.equals(plain.differences) and drawn.overall.equals(plain.overall)
+    same = drawn.over_start.set_index("arm").loc["none"]
+    assert (same["difference"], same["verdict"]) == (0, "no difference shown")
 
 
 def test_sources_keep_their_licence_and_attribution(page: str) -> None:

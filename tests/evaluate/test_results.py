@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from steering import layout
-from steering.evaluate.results import answers_of, read_results
+from steering.evaluate.results import answers_of, of_start, read_results, shown
 from steering.manifest import write_json
 
 RUN = {"world": "tiny", "data": "mix", "arm": "none", "seed": 0}
@@ -42,3 +43,25 @@ def test_what_has_no_score_is_not_among_the_scores(left):
     assert [score["benchmark"] for score in result.scores] == ["pope"]
     assert [(entry["benchmark"], entry["unscored"]) for entry in result.unscored] == [("mmvet", "no judge")]
     assert {name: len(records) for name, records in result.predictions.items()} == {"mmvet": 1, "pope": 2}
+
+
+def scored(benchmark: str, ids: list[str]) -> dict[str, Any]:
+    columns = {"id": ids, "group": [f"of {name}" for name in ids], "correct": [int(name == "b") for name in ids]}
+    return {**RUN, "benchmark": benchmark, "outcomes": columns}
+
+
+def test_tables_have_questions_in_one_order_whatever_else_a_run_was_asked():
+    first, second = (shown([scored("pope", ids)], {"pope": "POPE"}) for ids in (["b", "a", "c"], ["c", "b", "a"]))
+    assert first == second
+    (entry,) = first
+    assert entry["benchmark"] == "POPE"
+    assert entry["outcomes"] == {"id": ["a", "b", "c"], "group": ["of a", "of b", "of c"], "correct": [0, 1, 0]}
+
+
+def test_a_start_stands_on_each_data_that_runs_start_from_it_on_with_what_those_are_asked():
+    labels = {("few", "pope"): "pope (few)", ("many", "pope"): "pope (many)", ("many", "vqa"): "vqa"}
+    scores = [scored("pope", ["a"]), scored("vqa", ["a"]), scored("gqa", ["a"])]
+    found = {data: of_start(scores, data, labels) for data in ("few", "many")}
+    assert [entry["benchmark"] for entry in found["few"]] == ["pope (few)"]
+    assert [entry["benchmark"] for entry in found["many"]] == ["pope (many)", "vqa"]
+    assert {(entry["arm"], entry["data"]) for entry in found["many"]} == {("start", "many")}

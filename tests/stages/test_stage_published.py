@@ -28,8 +28,8 @@ LIKE = {"none": "none", "edit": "mores_b", "low": "lora"}
 SEEDS = (0, 3)
 
 
-def scores(arm: str, seed: int) -> list[dict[str, Any]]:
-    named = {"arm": arm, "world": "long", "data": "mix", "run": f"long/mix/{arm}/seed{seed}"}
+def scores(arm: str, seed: int, data: str = "mix") -> list[dict[str, Any]]:
+    named = {"arm": arm, "world": "long", "data": data, "run": f"long/{data}/{arm}/seed{seed}"}
     return [invented.score_file(LIKE[arm], seed, like) | {"benchmark": name, **named} for name, like in FORMS.items()]
 
 
@@ -37,13 +37,13 @@ def attention(arm: str, seed: int) -> dict[str, Any]:
     return invented.attention(LIKE[arm], seed) | {"arm": arm, "seed": seed, "run": f"long/mix/{arm}/seed{seed}"}
 
 
-def finish(arm: str, seed: int) -> None:
-    trained, outcome = (place("long", "mix", arm, seed) for place in (layout.run, layout.outcome))
+def finish(arm: str, seed: int, data: str = "mix") -> None:
+    trained, outcome = (place("long", data, arm, seed) for place in (layout.run, layout.outcome))
     told = {"commit": "abc", "finished": "2026-11-26T20:00:00+00:00", "computed_in": "float32", "versions": {}}
-    counts = {"method": "none", "trainable_llm": 5, "trainable_all": 9, "data": "mix", "arm": arm, "seed": seed}
+    counts = {"method": "none", "trainable_llm": 5, "trainable_all": 9, "data": data, "arm": arm, "seed": seed}
     write_json(trained / "manifest.json", {**told, **counts})
     (trained / "metrics.jsonl").touch()
-    write_json(outcome / "scores.json", scores(arm, seed))
+    write_json(outcome / "scores.json", scores(arm, seed, data))
     write_json(outcome / "attention" / "attention.json", attention(arm, seed))
     (outcome / "predictions").mkdir()
     (outcome / "predictions" / "predictions.jsonl").touch()
@@ -149,6 +149,57 @@ def test_another_arm_may_take_the_control_s_place(plan):
 def test_an_arm_that_the_experiment_does_not_have_cannot_be_held_against(plan, words):
     with pytest.raises(ParamsError, match=r"--against: edti is no arm of .*; allowed none, .*\(did you mean edit\?\)"):
         main(words)
+
+
+FURTHER = """  further:
+    extends: longer
+    data: more
+
+arms:
+"""
+MORE = """      more:
+        turns: 2
+        shares:
+          shapes: {questions: 4, per_picture: 1}
+        start: {data: mix, arm: low}
+      mix:
+"""
+
+
+@pytest.fixture
+def started(plan):
+    """Finished runs of an experiment whose runs start from `low` of the plan's."""
+    Path("params.yaml").write_text(
+        EXAMPLE.replace("\narms:\n", FURTHER).replace("      mix:\n", MORE), encoding="utf-8"
+    )
+    for arm in LIKE:
+        for seed in SEEDS:
+            finish(arm, seed, "more")
+
+
+def test_runs_are_held_against_the_published_run_that_they_start_from(started):
+    main(["further", "longer", "--keep"])
+    shutil.rmtree("results")
+    own = json.loads(main(["further", "--json"]))["further"]
+    gained = {row["arm"]: row for row in own["over_start"]}
+    assert list(gained) == list(LIKE)
+    assert (gained["low"]["difference"], gained["low"]["seeds"]) == (0, 2)
+    against = {row["arm"]: row["difference"] for row in own["overall"]}
+    assert gained["none"]["difference"] == pytest.approx(-against["low"])
+    text = main(["further", "--figures", "drawn"])
+    assert "against start, mean over benchmarks" in text
+    assert Path("drawn/further-over_start.png").exists()
+
+
+def test_a_start_that_is_not_published_is_named_and_the_rest_is_shown(started):
+    main(["further", "longer", "--keep"])
+    layout.published("long", "mix", "low", 3).unlink()
+    (own,) = json.loads(main(["further", "--json"])).values()
+    assert own["notes"] == ["Not published: low (seed 3)."]
+    assert {row["seeds"] for row in own["over_start"]} == {1}
+    layout.published("long", "mix", "low", 0).unlink()
+    (own,) = json.loads(main(["further", "--json"])).values()
+    assert own["over_start"] == [] and len(own["overall"]) == 2
 
 
 def test_what_is_missing_is_named_and_the_rest_is_shown(plan):

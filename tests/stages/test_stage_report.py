@@ -89,6 +89,16 @@ def test_the_table_has_rows_for_every_arm_and_guesser(content):
     }
 
 
+def test_of_tuned_runs_that_runs_start_from_the_scores_that_there_are_stand_beside(content):
+    start = {"world": WORLD, "data": DATA, "arm": "none", "seed": SEED}
+    labels = {("task", "icons-pope"): "icons-pope"}
+    content = content | {"starts": {"task": [start, start | {"seed": 9}]}}
+    (found,) = report.start_scores(content, "task", labels)
+    own = invented.score_file("none", SEED, "icons-pope")
+    assert (found["arm"], found["data"], found["seed"], found["benchmark"]) == ("start", "task", SEED, "icons-pope")
+    assert found["metrics"] == own["metrics"]
+
+
 def test_every_declared_output_is_written(content):
     assert {"report.html", "table.csv", "table.md", "scores.png"} <= {path.name for path in FOLDER.iterdir()}
 

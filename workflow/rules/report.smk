@@ -10,6 +10,7 @@ REPORTED = layout.experiment("{experiment}")
 rule report:
     input:
         lambda w: list(outcomes(PLAN.runs(w.experiment), "scores.json")),
+        lambda w: list(outcomes([start for _, start in PLAN.starts(w.experiment)], "scores.json")),
         lambda w: list(outcomes(PLAN.attended_runs(w.experiment), "attention/attention.json")),
         analyses_of,
     output:
