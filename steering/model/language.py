@@ -69,19 +69,23 @@ def held_in(dtype: str) -> torch.dtype:
     """The dtype in which this machine computes with weights of *dtype*: float32 in place of a slow bfloat16.
 
     x86 without a bfloat16 product multiplies it in torch's plain loops (AVX2: a step of the embedded world took 112 s
-    in place of 3) or by oneDNN's detour over float32 (AVX-512: 23 GFLOP/s a core in place of 79). The weights are the
-    same ones, so results differ by rounding, as between any two machines.
+    in place of 3) or by oneDNN's detour over float32 (AVX-512: 23 GFLOP/s a core in place of 79); Intel's AVX-512 has
+    one that is slower than float32's (83 GFLOP/s in place of 154). The weights are the same ones, so results differ by
+    rounding, as between any two machines.
     """
     return DTYPES[dtype] if multiplies_bfloat16() else torch.float32
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this machine has a bfloat16 product: a GPU, x86 with the instruction, others as torch asks oneDNN."""
+    """Whether this machine has a bfloat16 product that is no slower than float32's.
+
+    A GPU has; of x86 AMX and AMD's AVX-512; others as torch asks oneDNN.
+    """
     if torch.cuda.is_available():
         return True
     found = torch.cpu.get_capabilities()
     if found.get("architecture") == "x86_64":
-        return bool(found["avx512_bf16"] or found["amx_bf16"])
+        return bool(found["amx_bf16"] or (found["avx512_bf16"] and "Intel" not in found["cpu_name"]))
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

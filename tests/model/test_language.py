@@ -107,12 +107,13 @@ def test_bfloat16_weights_are_held_in_float32_where_the_processor_has_no_product
     ("found", "expected"),
     [
         ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False, "avx512_f": True}, False),
-        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False}, True),
-        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": True}, True),
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False, "cpu_name": "AMD EPYC"}, True),
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False, "cpu_name": "Intel Xeon"}, False),
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": True, "cpu_name": "Intel Xeon"}, True),
         ({"architecture": "aarch64"}, "as oneDNN says"),
     ],
 )
-def test_x86_has_a_bfloat16_product_where_the_instruction_is(found: dict, expected: bool | str, monkeypatch) -> None:
+def test_x86_has_a_bfloat16_product_where_a_fast_instruction_is(found: dict, expected: bool | str, monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
     elsewhere = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
