@@ -50,8 +50,10 @@ def main(words: Sequence[str]) -> str:
     parser.add_argument("--markdown", action="store_true", help="tables as Markdown")
     parser.add_argument("--figures", type=Path, metavar="FOLDER", help="draw figures into FOLDER/EXPERIMENT-FIGURE.png")
     parser.add_argument("--against", metavar="ARM", help="hold the others against it, not the experiment's control")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="of these training seeds alone")
     given = parser.strict(words)
-    plan = Plan(held_against(load(given.params), given.experiments, given.against))
+    params = held_against(load(given.params), given.experiments, given.against)
+    plan = Plan(of_seeds(params, given.experiments, given.seeds))
     names = [name for name in chosen(plan.params, given.experiments) if plan.runs(name)]
     kept = keep(plan, names) if given.keep else []
     found = {name: find(plan, name) for name in names}
@@ -76,6 +78,23 @@ def held_against(params: Params, names: Sequence[str], arm: str | None) -> Param
         lacking = ", ".join(name for name in names if name not in held) or "any experiment"
         raise ParamsError([f"--against: {arm} is no arm of {lacking}; allowed {', '.join(known)}{nearest(arm, known)}"])
     return params.model_copy(update={"experiments": params.experiments | held})
+
+
+def of_seeds(params: Params, names: Sequence[str], seeds: Sequence[int] | None) -> Params:
+    """*params* with those *seeds* alone in the experiments *names*; one that has none of them has no runs.
+
+    Raises ParamsError for a seed that none of them has.
+    """
+    if seeds is None:
+        return params
+    wanted = {name: params.experiments[name] for name in chosen(params, names)}
+    known = sorted({seed for told in wanted.values() for seed in told.seeds})
+    if strange := [str(seed) for seed in seeds if seed not in known]:
+        asked = ", ".join(names) or "any experiment"
+        raise ParamsError([f"--seeds: {', '.join(strange)} of {asked}; allowed {', '.join(map(str, known))}"])
+    own = {name: [seed for seed in told.seeds if seed in seeds] for name, told in wanted.items()}
+    fewer = {name: told.model_copy(update={"seeds": own[name]}) for name, told in wanted.items()}
+    return params.model_copy(update={"experiments": params.experiments | fewer})
 
 
 def keep(plan: Plan, experiments: Sequence[str]) -> list[str]:

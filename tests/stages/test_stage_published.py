@@ -151,6 +151,20 @@ def test_an_arm_that_the_experiment_does_not_have_cannot_be_held_against(plan, w
         main(words)
 
 
+def test_a_table_may_be_of_some_training_seeds_alone(plan):
+    main(["longer", "--keep"])
+    own = json.loads(main(["longer", "--json", "--seeds", "3"]))["longer"]
+    assert {run["seed"] for run in own["runs"]} == {3}
+    assert {row["seeds"] for row in own["overall"]} == {1}
+    assert own["notes"] == []
+
+
+@pytest.mark.parametrize("words", [["longer", "--seeds", "3", "1"], ["--seeds", "1"]])
+def test_a_seed_that_the_experiment_does_not_have_is_refused(plan, words):
+    with pytest.raises(ParamsError, match=r"--seeds: 1 of .*; allowed 0, 3"):
+        main(words)
+
+
 FURTHER = """  further:
     extends: longer
     data: more
