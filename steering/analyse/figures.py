@@ -135,13 +135,11 @@ def by_benchmark(scores: pd.DataFrame, arms: Sequence[str], references: pd.DataF
     )
     dots = alt.Chart(_percents(frame)).mark_point(filled=True, size=70, opacity=1)
     dots = dots.encode(x=x, y=y, yOffset=offset, color=_colour(arms), shape=_shape(arms), tooltip=tip)
-    height = _height(frame, arms)
-    ticks = alt.Chart(_percents(references.dropna(subset=["value"])))
-    ticks = ticks.mark_tick(orient="vertical", thickness=2, size=ROW * len(arms), opacity=1)
-    told = [name for name in REFERENCES if name in set(references["arm"])]
-    scale = alt.Scale(domain=told, range=[REFERENCES[name] for name in told])
-    ticks = ticks.encode(x=x, y=y, fill=alt.Fill("arm:N", scale=scale, legend=_tick_legend()), tooltip=tip)
-    return _layer([ticks, whiskers, dots], height=height)
+    known = references.dropna(subset=["value"])
+    ticks = alt.Chart(_percents(known)).mark_tick(orient="vertical", thickness=2, size=ROW * len(arms), opacity=1)
+    ticks = ticks.encode(x=x, y=y, fill=_tick_fill(list(known["arm"])), tooltip=tip)
+    layers = [ticks, whiskers, dots] if len(known) else [whiskers, dots]  # an empty scale cannot be drawn
+    return _layer(layers, height=_height(frame, arms))
 
 
 def forest(
@@ -255,6 +253,12 @@ def _scale(arms: Sequence[str], marks: Sequence[str], shown: Sequence[str] | Non
 
 def _legend() -> alt.Legend:
     return alt.Legend(orient="top", columns=4, title=None, symbolOpacity=1)
+
+
+def _tick_fill(names: Sequence[str]) -> alt.Fill:
+    told = {name: grey for name, grey in REFERENCES.items() if name in names}
+    scale = alt.Scale(domain=list(told), range=list(told.values()))
+    return alt.Fill("arm:N", scale=scale, legend=_tick_legend())
 
 
 def _tick_legend() -> alt.Legend:

@@ -77,6 +77,14 @@ def test_an_arm_has_one_colour_in_every_figure(
             assert shown == {arm: expected[arm] for arm in shown}
 
 
+@pytest.mark.parametrize("names", [[], ["blind"], ["start", "blind", "majority"]])
+def test_the_legend_of_ticks_names_those_that_there_are(names: list[str], means: pd.DataFrame, tmp_path: Path) -> None:
+    empty = rows(arm=names, benchmark=["a"] * len(names), value=[0.2] * len(names), low=[0.1] * len(names))
+    chart = figures.by_benchmark(means.assign(benchmark="a"), ARMS, empty.assign(high=empty["value"]))
+    assert [scale["scale"]["domain"] for scale in encodings(chart, "fill")] == ([names] if names else [])
+    rendering.save_png(chart, tmp_path / "chart.png")
+
+
 def test_two_dozen_arms_have_no_mark_and_a_dozen_no_colour_in_common(means: pd.DataFrame) -> None:
     arms = [f"arm{number}" for number in range(24)]
     chart = figures.pareto(means.assign(arm=arms[:3]), arms)
