@@ -38,6 +38,10 @@ class Found:
     def scores(self) -> list[Record]:
         return [score for told in self.records for score in told["scores"]]
 
+    @property
+    def with_starts(self) -> list[Record]:
+        return [*self.scores, *self.starts]
+
     def arms(self, wanted: Experiment) -> list[str]:
         """Those that something is published of, in the experiment's order."""
         return [arm for arm in wanted.arms if any(told["arm"] == arm for told in self.records)]
@@ -92,8 +96,8 @@ def of_seeds(params: Params, names: Sequence[str], seeds: Sequence[int] | None) 
     if strange := [str(seed) for seed in seeds if seed not in known]:
         asked = ", ".join(names) or "any experiment"
         raise ParamsError([f"--seeds: {', '.join(strange)} of {asked}; allowed {', '.join(map(str, known))}"])
-    own = {name: [seed for seed in told.seeds if seed in seeds] for name, told in wanted.items()}
-    fewer = {name: told.model_copy(update={"seeds": own[name]}) for name, told in wanted.items()}
+    own = {name: {"seeds": [seed for seed in told.seeds if seed in seeds]} for name, told in wanted.items()}
+    fewer = {name: told.model_copy(update=own[name]) for name, told in wanted.items()}
     return params.model_copy(update={"experiments": params.experiments | fewer})
 
 
@@ -189,7 +193,7 @@ def frames_of(plan: Plan, experiment: str, found: Found) -> list[Any]:
     from steering.evaluate.results import labels_of
 
     control, scores, arms = plan.experiment(experiment).control, found.scores, found.arms(plan.experiment(experiment))
-    table = tables.collect([*scores, *found.starts], manifests=found.records, experiment=experiment)
+    table = tables.collect(found.with_starts, manifests=found.records, experiment=experiment)
     known = tables.main_metrics(scores)
     metrics = {name: known[name] for name in labels_of(plan.report(experiment)).values() if name in known}
     together = overall.overall(scores, arms=arms, control=control)
@@ -205,13 +209,13 @@ def draw(plan: Plan, experiment: str, found: Found, folder: Path) -> None:
     from steering.analyse import rendering, report, shift, tables
 
     wanted, scores = plan.experiment(experiment), found.scores
-    table = tables.collect([*scores, *found.starts], manifests=found.records, experiment=experiment)
+    table = tables.collect(found.with_starts, manifests=found.records, experiment=experiment)
     differences = tables.differences(scores, control=wanted.control)
     arms = found.arms(wanted)
     charts = report.score_charts(
         scores, found.records, table=table, differences=differences, arms=arms, control=wanted.control
     )
-    gained = report.start_charts(tables.differences([*scores, *found.starts], control=tables.START), arms)
+    gained = report.start_charts(tables.differences(found.with_starts, control=tables.START), arms)
     looks = report.attention_charts(shift.curves(found.attention, arms), arms)
     folder.mkdir(parents=True, exist_ok=True)
     for name, chart in chain(charts, gained, looks):
