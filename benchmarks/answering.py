@@ -89,8 +89,8 @@ class Ending(ComposedModel):
         self._decoded = positions
         return super().decode(ids, positions, **seen)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        logits, at = super().logits(hidden), self._decoded
+    def exact_logits(self, hidden: Tensor) -> Tensor:
+        logits, at = super().exact_logits(hidden), self._decoded
         self._decoded = None
         if at is not None:
             logits[..., CLOSING].masked_fill_(at >= self.end, torch.inf)
@@ -117,8 +117,10 @@ class Answering:
 
     @cached_property
     def stock(self) -> ComposedModel:
-        """The same without our quick norm."""
-        return self._model(ComposedModel, self.load.language_model())
+        """The same without our quick norm; its words are compared as ours are, lest ties of bfloat16 part them."""
+        model = self._model(ComposedModel, self.load.language_model())
+        model.language_model.get_output_embeddings().forward = model.exact_logits
+        return model
 
     def _model(self, kind: type[Kind], base: Any) -> Kind:
         model = kind(self.load.connector(), base)
@@ -200,7 +202,7 @@ def _passed(model: ComposedModel, pairs: Sequence[tuple[list[int], list[int]]]) 
         states[len(context) - 1 : len(context) + len(ending) - 1]
         for states, (context, ending) in zip(hidden, pairs, strict=True)
     ]
-    chances = model.logits(torch.cat(read)).log_softmax(-1)  # (n, vocabulary)
+    chances = model.exact_logits(torch.cat(read)).log_softmax(-1)  # (n, vocabulary)
     targets = torch.tensor([token for _, ending in pairs for token in ending], device=chances.device)
     each = chances.gather(1, targets.unsqueeze(1)).squeeze(1).split([len(ending) for _, ending in pairs])
     return [float(own.sum()) for own in each]

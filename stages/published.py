@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from steering.command_line import answer, asking_for_experiments, chosen
 from steering.errors import ParamsError, nearest
-from steering.graph import Graph
+from steering.graph import Graph, words_of
 from steering.params import Params, load
 from steering.params.experiments import Experiment
 from steering.plan import Plan
@@ -150,13 +150,14 @@ def _published(graph: Graph, runs: Sequence[Run], notes: list[str]) -> dict[Run,
             notes.append(f"{run.name}: left out, for params.yaml asks for another {', '.join(other)} now")
         else:
             found[run] = told
-    notes += [f"Not published: {', '.join(_named(absent))}."] if absent else []
+    names = ", ".join(_named([words_of(run) for run in absent]))
+    notes += [f"Not published: {names}."] if absent else []
     return found
 
 
-def _named(runs: Sequence[Run]) -> Iterator[str]:
-    for arm in dict.fromkeys(run.arm for run in runs):
-        seeds = dict.fromkeys(str(run.seed) for run in runs if run.arm == arm)
+def _named(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for arm in dict.fromkeys(run["arm"] for run in runs):
+        seeds = dict.fromkeys(str(run["seed"]) for run in runs if run["arm"] == arm)
         yield f"{arm} (seed {', '.join(seeds)})"
 
 
@@ -177,11 +178,19 @@ def _lines(frame: Any) -> list[str]:
 
 
 def origin(found: Found) -> list[str]:
-    """When and with which code the runs were made."""
+    """When and with which code the runs were made, and which of them chose among words that tie."""
+    from steering.published import tied
+
+    if not found.records:
+        return []
     made = [told["made"] for told in found.records]
     days = sorted({own["finished"][:10] for own in made})
     commits = ", ".join(sorted({own["commit"] for own in made}))
-    return [f"{len(made)} runs, made {' to '.join(dict.fromkeys([days[0], days[-1]]))} with {commits}."] if made else []
+    notes = [f"{len(made)} runs, made {' to '.join(dict.fromkeys([days[0], days[-1]]))} with {commits}."]
+    rounded = [told for told in found.records if tied(told)]
+    which = ", ".join(_named(rounded)) if len(rounded) < len(made) else "all"
+    why = "answered from bfloat16 logits, where the first of the words that tie was taken"
+    return notes + ([f"{len(rounded)} of them {why}: {which}."] if rounded else [])
 
 
 def frames_of(plan: Plan, experiment: str, found: Found) -> list[Any]:

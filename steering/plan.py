@@ -18,6 +18,11 @@ from steering.slices import Run, Slice
 OF_ITS_RUNS = ("start", "unseen", "recipe", "asks")
 """What a mixture says of the runs that are tuned on it, not of its conversations."""
 
+LOGITS = "float32"
+"""The dtype of the logits among which an answer's words are chosen. In the slice, so that answers chosen among those of
+bfloat16 are made anew.
+"""
+
 
 class Plan(Measured):
     """What the params ask for: slices per job, runs per experiment."""
@@ -148,6 +153,7 @@ class Plan(Measured):
             **self.model(world),
             "benchmarks": asked,
             "splits": self._splits(world),
+            "logits": LOGITS,
             **({"parts": parts} if (parts := self.world(world).predict_parts) > 1 else {}),
         }
 

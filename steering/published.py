@@ -25,10 +25,11 @@ Record = dict[str, Any]
 OF_QUESTIONS = ("id", "group")
 SHARED = (*UNDETERMINING, "parts", "faulty_pictures")
 """What slices say that changes no outcome."""
+OWN = ("logits",)
+"""What slices say that a run's file has under `made`: tables tell where it is another, and leave no run out for it."""
 
 TOLD = ("method", "trainable_llm", "trainable_all")
 MADE = ("commit", "finished", "computed_in", "versions")
-
 
 OF_ATTENTION = ("benchmark", "layers", "n", "protocol")
 OF_SAMPLES = ("id", "group", "mass", "counts")
@@ -39,14 +40,14 @@ def asked(graph: Graph, run: Run, rule: str = "score") -> dict[str, str]:
     found: dict[str, list[Record]] = {}
     for above, words in graph.rests_on(rule, words_of(run)):
         told = getattr(graph.plan, above)(**words)
-        found.setdefault(above, []).append({name: value for name, value in told.items() if name not in SHARED})
+        found.setdefault(above, []).append({name: value for name, value in told.items() if name not in SHARED + OWN})
     return {rule: digest(sorted(map(digest, slices))) for rule, slices in found.items()}
 
 
 def publish(run: Run, results: RunResults, asked: Mapping[str, str]) -> None:
     """Write the outcomes of *run*, and its questions where no other run has left them."""
     told = {name: results.manifest[name] for name in TOLD}
-    made = {name: results.manifest.get(name) for name in MADE}
+    made = {name: results.manifest.get(name) for name in MADE} | {"logits": results.answered["slice"].get("logits")}
     scores = [_packed(run.world, score) for score in results.scores]
     write_json(
         layout.published(**words_of(run)),
@@ -90,6 +91,14 @@ def read_attention(run: Run) -> Record | None:
         return {**told, "run": run.name}
     except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(f"{path}: not what `python -m stages.published --keep` writes ({error!r})") from error
+
+
+def tied(told: Record) -> bool:
+    """Whether the answers of a published run were chosen among logits of bfloat16, of which many are equal.
+
+    Runs that do not say it were answered in the dtype that they were tuned in.
+    """
+    return (told["made"].get("logits") or told["made"]["computed_in"]) == "bfloat16"
 
 
 def changed(told: Record, today: Mapping[str, str]) -> list[str]:

@@ -181,6 +181,14 @@ def test_a_run_is_the_same_whichever_experiment_needs_it(planned):
     assert plan.tune("small", "mix", "low", 0) == planned().tune("small", "mix", "low", 0)
 
 
+def test_answers_of_another_kind_of_logits_are_made_anew_and_nothing_else_is(planned, monkeypatch):
+    plan = planned()
+    before = slices(plan)
+    monkeypatch.setattr("steering.plan.LOGITS", "float64")
+    after = slices(plan)
+    assert {job for job in before if before[job] != after[job]} == {job for job in before if job[0] == "predict"}
+
+
 def test_the_report_slice_lists_its_runs_arms_and_sources(planned):
     content = planned().report("table")
     assert content["runs"] == [{"world": "small", "data": "mix", "arm": arm, "seed": 0} for arm in content["arms"]]

@@ -134,7 +134,7 @@ def _follow(model: ComposedModel, batch: Batch, output: Any, tokens: int) -> Non
     hidden, cache = output.last_hidden_state[:, -1:], output.past_key_values  # (1, 1, d)
     length = batch.input_ids.shape[1]
     for ahead in range(1, tokens + 1):
-        chosen = model.logits(hidden).argmax(-1)  # (1, 1)
+        chosen = model.exact_logits(hidden).argmax(-1)  # (1, 1)
         visible = torch.ones(1, 1, 1, length + ahead, dtype=torch.bool, device=chosen.device)
         places = batch.position_ids[:, -1:] + ahead
         hidden = model.decode(chosen, places, visible=visible, cache=cache).last_hidden_state

@@ -70,7 +70,7 @@ def stream(model: ComposedModel, batch: Batch, *, max_new_tokens: int, closing: 
 
 
 def _choose(model: ComposedModel, hidden: Tensor) -> Tensor:
-    return model.logits(hidden).argmax(-1)
+    return model.exact_logits(hidden).argmax(-1)
 
 
 def _padding(batch: Batch) -> Tensor:

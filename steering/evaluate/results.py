@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ START = "start"
 class RunResults:
     """One run's files; predictions by benchmark, scores that there are and those that say why there is none.
 
-    analyses: the folder of each analysis that was made of it.
+    analyses: the folder of each analysis that was made of it. answered: the manifest of its predictions.
     """
 
     name: str
@@ -36,6 +36,7 @@ class RunResults:
     analyses: Mapping[str, Path]
     predictions: Mapping[str, Sequence[Record]]
     adapter: Path
+    answered: Mapping[str, Any] = field(default_factory=dict)
 
     def labelled(self, labels: Mapping[tuple[str, str], str]) -> RunResults:
         """The same with benchmarks by the names that *labels* gives them, by the run's data and the benchmark."""
@@ -114,6 +115,7 @@ def _read(run: Mapping[str, Any], split: str) -> RunResults:
         analyses={name: outcome / name for name in OF_A_RUN if (outcome / name / "manifest.json").exists()},
         predictions={name: own for (name, of), own in answers_of(outcome).items() if of == split},
         adapter=trained / "adapter",
+        answered=read_json(outcome / "predictions" / "manifest.json"),
     )
 
 

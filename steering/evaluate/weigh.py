@@ -171,7 +171,7 @@ def _summed(model: ComposedModel, rows: list[_Row], states: Tensor) -> dict[Plac
     columns = torch.tensor([column for row in rows for column in row.columns], device=device)
     targets = torch.tensor([t for row in rows for own in row.continuations for t in own], device=device)
     parts = zip(row_of.split(LOGITS), columns.split(LOGITS), targets.split(LOGITS), strict=True)
-    each = torch.cat([_chances(model.logits(states[rows_, at]), wanted) for rows_, at, wanted in parts])
+    each = torch.cat([_chances(model.exact_logits(states[rows_, at]), wanted) for rows_, at, wanted in parts])
     sums = [own.sum() for own in each.split(lengths)]
     return dict(zip(places, torch.stack(sums).tolist(), strict=True))
 

@@ -22,7 +22,7 @@ from steering.data.collate import Batch
 from steering.errors import DataError, ParamsError
 from steering.model.connectors import Connector
 from steering.model.encoders import VisionEncoder
-from steering.model.language import backbone_of, logits_at
+from steering.model.language import backbone_of, exact_logits_at, logits_at
 from steering.model.marks import MarkBoard, Marks, board_of
 
 CAPTURED = "steering_capture"
@@ -155,6 +155,11 @@ class ComposedModel(nn.Module):
         """The LM head on chosen positions only: (n, d) to (n, vocabulary) in float32."""
         with self.precision():
             return logits_at(self.language_model, hidden)
+
+    def exact_logits(self, hidden: Tensor) -> Tensor:
+        """`logits` without bfloat16's ties, for answers: (..., d) to (..., vocabulary), no gradient."""
+        with torch.no_grad():
+            return exact_logits_at(self.language_model, hidden)
 
     def forward(self, batch: Batch) -> tuple[Tensor, int]:
         """Mean cross-entropy (nats per supervised token; 0 of none) and the number of supervised tokens."""

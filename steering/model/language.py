@@ -31,6 +31,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 STORED = "stored_dtype"
 """The attribute of a loaded model that tells the dtype of its files, which it may not be held in."""
 
+HEAD_ROWS = 8192
+
 QUICKENED = ("LlamaRMSNorm", "Qwen2RMSNorm", "Qwen3RMSNorm")  # Gemma's multiplies by 1 + weight, and gains nothing
 
 
@@ -174,9 +176,29 @@ def backbone_of(language_model: Any) -> Any:
 def logits_at(language_model: Any, hidden: Tensor) -> Tensor:
     """The LM head on chosen positions only: (n, d) to (n, vocabulary) in float32, soft-capped where the model does."""
     base = base_of(language_model)
-    logits = base.get_output_embeddings()(hidden)
+    return _capped(base, base.get_output_embeddings()(hidden)).float()
+
+
+def exact_logits_at(language_model: Any, hidden: Tensor) -> Tensor:
+    """`logits_at` with the LM head's product in float32, whatever it is held in: to compare words, not to train.
+
+    bfloat16 keeps eight bits: logits between 16 and 32 are multiples of 1/8, so that words tie, and of words that tie
+    argmax takes the first of the vocabulary. The head is read HEAD_ROWS words at a time, never held in float32 whole.
+    """
+    base = base_of(language_model)
+    head, states = base.get_output_embeddings(), hidden.float()
+    logits = states.new_empty(*states.shape[:-1], len(head.weight))
+    with torch.autocast(hidden.device.type, enabled=False):
+        for first in range(0, len(head.weight), HEAD_ROWS):
+            rows = slice(first, first + HEAD_ROWS)
+            bias = None if head.bias is None else head.bias[rows].float()
+            logits[..., rows] = functional.linear(states, head.weight[rows].float(), bias)
+    return _capped(base, logits)
+
+
+def _capped(base: Any, logits: Tensor) -> Tensor:
     cap = getattr(base.config, "final_logit_softcapping", None)
-    return (logits if cap is None else cap * torch.tanh(logits / cap)).float()
+    return logits if cap is None else cap * torch.tanh(logits / cap)
 
 
 def words_of(language_model: Any) -> Tensor:

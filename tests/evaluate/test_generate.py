@@ -184,3 +184,17 @@ def test_a_streamed_answer_is_the_whole_one_token_by_token(settings: Any, pictur
         assert list(generate.stream(model, batch, max_new_tokens=6, closing=NEVER)) == whole and len(whole) == 6
         cut = whole[: whole.index(whole[3])]
         assert list(generate.stream(model, batch, max_new_tokens=6, closing=whole[3])) == cut
+
+
+@torch.no_grad()
+def test_of_words_that_tie_in_bfloat16_the_likelier_is_said(make_model: Callable) -> None:
+    model, batch = make_model().eval(), collate(samples()[1:2])
+    model.language_model.to(torch.bfloat16)
+    state = model.hidden(batch, use_cache=False).last_hidden_state[0, -1]
+    weight = model.language_model.get_output_embeddings().weight.zero_()
+    weight[7] = weight[9] = state
+    place = state.abs().median(0).indices
+    weight[9, place] += state[place] / 64  # its last bits, far below those of the sum
+    assert model.logits(state)[7] == model.logits(state)[9] == model.logits(state).max()
+    assert answer(model, batch, max_new_tokens=1, closing=NEVER) == [[[9]]]
+    assert list(generate.stream(model, batch, max_new_tokens=1, closing=NEVER)) == [9]

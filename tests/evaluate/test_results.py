@@ -25,7 +25,7 @@ def left(tmp_path, monkeypatch):
     scores = [{"benchmark": "pope", "split": split, "metrics": {}} for split in ("test", "val")]
     write_json(outcome / "scores.json", [*scores, {"benchmark": "mmvet", "split": "test", "unscored": "no judge"}])
     lines = [("pope", "val", 1), ("pope", "test", 2), ("mmvet", "test", 3), ("pope", "test", 4)]
-    (outcome / "predictions").mkdir()
+    write_json(outcome / "predictions" / "manifest.json", {"slice": {"logits": "float32"}})
     (outcome / "predictions" / "predictions.jsonl").write_text(
         "".join(json.dumps({"benchmark": name, "split": split, "id": n}) + "\n" for name, split, n in lines)
     )
@@ -43,6 +43,7 @@ def test_what_has_no_score_is_not_among_the_scores(left):
     assert [score["benchmark"] for score in result.scores] == ["pope"]
     assert [(entry["benchmark"], entry["unscored"]) for entry in result.unscored] == [("mmvet", "no judge")]
     assert {name: len(records) for name, records in result.predictions.items()} == {"mmvet": 1, "pope": 2}
+    assert result.answered == {"slice": {"logits": "float32"}}
 
 
 def scored(benchmark: str, ids: list[str]) -> dict[str, Any]:

@@ -167,3 +167,20 @@ def test_weighing_leaves_no_marks_and_no_gradients(make_model: Callable, encode:
     weigh(model, REQUESTS, encode)
     assert model.board.current is None
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@torch.no_grad()
+def test_continuations_that_tie_in_bfloat16_are_told_apart(make_model: Callable, encode: Callable) -> None:
+    model, request = make_model().eval(), Request("2+2=", ("4", "5"))
+    model.language_model.to(torch.bfloat16)
+    context, *_ = encode_pair(encode, request.context, "4")
+    asked = collate([Sample((), (Turn(tuple(context)),))])
+    state = model.hidden(asked, use_cache=False).last_hidden_state[0, -1]
+    (four,), (five,) = (encode_pair(encode, request.context, text)[1] for text in request.continuations)
+    weight = model.language_model.get_output_embeddings().weight
+    weight[four] = weight[five] = state
+    place = state.abs().median(0).indices
+    weight[five, place] += state[place] / 64
+    assert model.logits(state)[four] == model.logits(state)[five]
+    likelihoods = weigh(model, [request], encode)[0].loglikelihoods
+    assert likelihoods[0] < likelihoods[1]

@@ -19,6 +19,7 @@ from steering.model import language
 from steering.model.language import (
     backbone_of,
     build_language_model,
+    exact_logits_at,
     held_in,
     load_language_model,
     load_tokenizer,
@@ -161,6 +162,37 @@ def test_logits_at_chosen_positions_are_float32_and_those_of_the_model(make_lang
     chosen = logits_at(model, hidden[:, [1, 3]].flatten(0, 1))
     assert chosen.dtype == torch.float32
     assert torch.equal(chosen, model(IDS).logits[0, [1, 3]].float())
+
+
+@pytest.mark.parametrize("family", ["llama", "phi", "gemma2"])
+def test_exact_logits_are_those_of_the_model_in_float32(
+    family: str, make_language_model: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(language, "HEAD_ROWS", 100)  # of a vocabulary of 264
+    model = make_language_model(family)
+    head = model.get_output_embeddings().to(torch.bfloat16)
+    if head.bias is not None:
+        torch.nn.init.normal_(head.bias)
+    states = torch.randn(2, 3, 32, dtype=torch.bfloat16, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        chosen = exact_logits_at(model, states)
+    head.float()
+    assert chosen.dtype == torch.float32
+    torch.testing.assert_close(chosen, logits_at(model, states.float()), rtol=0, atol=1e-5)
+
+
+def test_words_that_tie_in_bfloat16_are_told_apart_by_exact_logits(make_language_model: Callable) -> None:
+    model = make_language_model().to(torch.bfloat16)
+    weight = model.get_output_embeddings().weight
+    with torch.no_grad():
+        weight.zero_()
+        weight[7, :2] = torch.tensor([16.0, 0.0])
+        weight[9, :2] = torch.tensor([16.0, 0.03125])  # 16.03 is 16 in bfloat16, where the next number is 16.125
+    states = torch.zeros(1, 32, dtype=torch.bfloat16)
+    states[0, :2] = 1
+    assert logits_at(model, states)[0, [7, 9]].tolist() == [16, 16]
+    assert logits_at(model, states).argmax().item() == 7
+    assert exact_logits_at(model, states)[0, [7, 9]].tolist() == [16, 16.03125]
 
 
 def test_the_backbone_is_found_beneath_an_adapter(make_language_model: Callable) -> None:

@@ -45,7 +45,7 @@ def finish(arm: str, seed: int, data: str = "mix") -> None:
     (trained / "metrics.jsonl").touch()
     write_json(outcome / "scores.json", scores(arm, seed, data))
     write_json(outcome / "attention" / "attention.json", attention(arm, seed))
-    (outcome / "predictions").mkdir()
+    write_json(outcome / "predictions" / "manifest.json", {"slice": {"logits": "float32"}})
     (outcome / "predictions" / "predictions.jsonl").touch()
 
 
@@ -222,6 +222,23 @@ def test_what_is_missing_is_named_and_the_rest_is_shown(plan):
     text = main(["longer"])
     assert "Not published: low (seed 3)." in text
     assert "5 runs, made 2026-11-26 with abc." in text
+
+
+@pytest.mark.parametrize("computed_in", ["bfloat16", "float32"])
+def test_answers_chosen_among_words_that_tie_are_told_and_kept(computed_in, plan):
+    main(["longer", "--keep"])
+    assert "tie" not in main(["longer"])
+    for seed in (0, 3):  # of runs that were published before it was told
+        path = layout.published("long", "mix", "low", seed)
+        record = read_json(path)
+        assert record["made"].pop("logits") == "float32"
+        write_json(path, record | {"made": record["made"] | {"computed_in": computed_in}})
+    found, text = told(), " ".join(main(["longer"]).split())
+    assert len(found["runs"]) == 6 and found["notes"] == []
+    rounded = (
+        "2 of them answered from bfloat16 logits, where the first of the words that tie was taken: low (seed 0, 3)."
+    )
+    assert (rounded in text) == (computed_in == "bfloat16")
 
 
 def test_markdown_has_both_tables(plan):
