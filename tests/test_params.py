@@ -106,6 +106,13 @@ def test_a_landscape_has_its_trained_point_in_the_middle_and_its_radius_on_the_p
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        *(
+            (
+                ("  none: {", f"  {name}: {{method: none}}\n  none: {{"),
+                f"arms.{name}: tables have a row of that name already; allowed: another name",
+            )
+            for name in ("start", "blind", "majority")
+        ),
         (("rank: 1", "rank: 9"), "arms.edit.rank: 9 is above the hidden size; allowed 1..8"),
         (("rank: 1", "rank: 0"), "arms.edit.rank: found 0; allowed: greater than or equal to 1"),
         (("rank: 1", "rank: 1.5"), "arms.edit.rank: found 1.5; allowed: a valid integer"),

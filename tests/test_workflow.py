@@ -184,6 +184,15 @@ def test_a_mistyped_target_fails_by_name(example, asked):
     assert "Traceback" not in answer.stdout + answer.stderr
 
 
+def test_another_worlds_mixture_in_a_path_fails_by_name(project):
+    asked = "results/runs/7b/task_blank/none/seed0/scores.json"
+    answer = snakemake(project, "--dry-run", asked)
+    assert answer.returncode == 1
+    assert f"No rule to produce {asked}" in answer.stdout + answer.stderr
+    assert "Traceback" not in answer.stdout + answer.stderr
+    assert jobs(snakemake(project, "--dry-run", asked.replace("7b/", "embedded/")))["tune"] >= 1
+
+
 def test_lint_finds_nothing_but_what_is_meant(project):
     report = snakemake(project, "--lint")
     found = list(lint.findings(report.stdout + report.stderr))

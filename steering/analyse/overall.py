@@ -16,7 +16,7 @@ import pandas as pd
 
 from steering.analyse import statistics, tables
 from steering.errors import DataError
-from steering.evaluate.results import START
+from steering.params import START
 
 Score = Mapping[str, Any]
 COLUMNS = ["arm", "benchmarks", "seeds", "n", "difference", "low", "high", "p", "p_holm", "verdict"]

@@ -22,12 +22,11 @@ from steering.analyse.unscored import NO_GUESSER, NOT_SCORED
 from steering.errors import DataError
 from steering.evaluate.benchmarks import FORMS
 from steering.evaluate.benchmarks.form import PointsForm
-from steering.evaluate.results import START
+from steering.params import BASELINES, START
 
 Score = Mapping[str, Any]
 COLUMNS = ["world", "experiment", "arm", "seed", "benchmark", "metric", "value", "low", "high", "n"]
 COLUMNS += ["trainable_llm", "trainable_all"]
-BASELINES = ("blind", "majority")
 BESIDE_ARMS = (START, *BASELINES)
 ALL = "all"
 LEVEL = 0.05  # of Holm's family of all differences shown together

@@ -12,12 +12,9 @@ from typing import Any
 from steering import layout
 from steering.manifest import read_json
 from steering.metrics_log import read_metrics
-from steering.params import OF_A_RUN
+from steering.params import OF_A_RUN, START
 
 Record = dict[str, Any]
-
-START = "start"
-"""What tables call the tuned run that runs start from."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The language of params.yaml: typed, unknown keys refused, every fault told at once, with what is allowed."""
 
 from steering.params.analyses import OF_A_RUN, AnalysisName
-from steering.params.experiments import Attention, Experiment
+from steering.params.experiments import BASELINES, START, Attention, Experiment
 from steering.params.judges import Judge
 from steering.params.loading import Params, load
 from steering.params.models import EncoderKind, LanguageModel, Source, VisionEncoder
@@ -18,8 +18,10 @@ from steering.params.worlds import (
 )
 
 __all__ = [
+    "BASELINES",
     "OF_A_RUN",
     "PLAIN_ENGINE",
+    "START",
     "AnalysisName",
     "Attention",
     "Benchmark",

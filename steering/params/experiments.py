@@ -10,6 +10,9 @@ from steering.params.analyses import AnalysisName
 from steering.params.models import Name, Part, absent, nothing
 from steering.params.papers import Paper
 
+START, BASELINES = "start", ("blind", "majority")
+"""What tables call the tuned run that runs start from, and the guessers: an arm has another name."""
+
 
 class Attention(Part):
     """Where LMAR is measured: a benchmark's test questions, that many of them."""

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from steering.arms import Arm
 from steering.errors import ParamsError, nearest
 from steering.faults import readable
-from steering.params.experiments import Experiment
+from steering.params.experiments import BASELINES, START, Experiment
 from steering.params.judges import Judge
 from steering.params.models import LanguageModel, Name, Part, Source, VisionEncoder
 from steering.params.worlds import World
@@ -45,7 +45,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
         params = Params.model_validate(_without_broken(raw, bases), strict=True)
     except ValidationError as error:
         faults += readable(error, Params, raw)
-    faults += [*name_faults(raw), *_arm_faults(raw)]
+    faults += [*name_faults(raw), *_taken_names(raw), *_arm_faults(raw)]
     if faults:
         raise ParamsError(f"{path}: {fault}" for fault in _without_inherited(faults, bases))
     return params
@@ -95,6 +95,12 @@ def _without_inherited(faults: list[str], bases: Bases) -> Iterator[str]:
         base = bases.get(kind, {}).get(name)
         if base is None or base == name or f"{kind}.{base}.{rest}" not in faults:
             yield fault
+
+
+def _taken_names(raw: dict[str, Any]) -> Iterator[str]:
+    for name, _ in entries(raw, "arms"):
+        if name in (START, *BASELINES):
+            yield f"arms.{name}: tables have a row of that name already; allowed: another name"
 
 
 def _arm_faults(raw: dict[str, Any]) -> Iterator[str]:

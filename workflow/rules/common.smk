@@ -32,9 +32,14 @@ ENVIRONMENT = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PAT
 shell.prefix((SHELL + ENVIRONMENT).replace("{", "{{").replace("}", "}}"))
 
 
+def mixtures_under(world):
+    """A pattern of the world's own mixtures, in a path behind its name."""
+    return rf"(?:(?<=/{world}/)|(?<=/{world}/mixtures/))(?:{'|'.join(PARAMS.worlds[world].mixtures) or '(?!)'})"
+
+
 wildcard_constraints:
     world="|".join(PARAMS.worlds),
-    data="|".join(sorted({name for world in PARAMS.worlds.values() for name in world.mixtures})),
+    data="|".join(map(mixtures_under, PARAMS.worlds)),
     arm="|".join(PARAMS.arms),
     seed="[0-9]+",
     part="[0-9]+",
