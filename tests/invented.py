@@ -16,11 +16,11 @@ from PIL import Image, ImageDraw
 from steering.evaluate.benchmarks import FORMS, Example
 from steering.evaluate.scoring import prediction_of, score
 
-SEEDS = (0, 1)
+SEEDS = (0, 1, 2, 3, 4)
 LAYERS = 30
 QUESTIONS = 60
 # parameters trained in the language model, and how often an arm is right on pope, iconqa, scienceqa
-ARMS = {"none": (0, (0.52, 0.31, 0.46)), "mores_b": (34_590, (0.70, 0.36, 0.47)), "lora": (460_800, (0.86, 0.55, 0.5))}
+ARMS = {"none": (0, (0.52, 0.31, 0.46)), "mores_b": (34_590, (0.54, 0.33, 0.46)), "lora": (460_800, (0.86, 0.55, 0.5))}
 METHODS = {"none": "none", "mores_b": "mores", "lora": "lora"}
 BENCHMARKS = {"icons-pope": "pope", "icons-iconqa": "iconqa", "countries-scienceqa": "scienceqa"}
 CONNECTOR = 1_071_360

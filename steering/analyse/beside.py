@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from steering import papers
-from steering.analyse import statistics, tables
+from steering.analyse import over_seeds, statistics, tables
 from steering.analyse.tables import Cell
 from steering.analyse.unscored import NOT_SCORED
 
@@ -190,7 +190,7 @@ def _claim(first: Place, second: Place, shown: Sequence[Column], scores: Sequenc
         return replace(claim, state=missing or "no seed in common")
     sides = [side for pair in pairs for side in pair]
     groups = [group for alike in zip(*sides, strict=True) for group in tables.same_questions(alike)]
-    found = statistics.difference_over_seeds([_gap(*pair) for pair in pairs], groups)
+    found = over_seeds.difference_over_seeds([_gap(*pair) for pair in pairs], groups)
     return replace(claim, difference=100 * found.value, low=100 * found.low, high=100 * found.high, p=found.p)
 
 

@@ -6,12 +6,14 @@ questions (one a picture) and, where a run was trained with several seeds, seeds
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from steering.analyse.statistics import Interval, Statistic, hierarchical
+from steering.analyse.over_seeds import mean_over_seeds
+from steering.analyse.statistics import Interval, Statistic
 from steering.evaluate.benchmarks.form import Array, ratio
 
 Line = Mapping[str, Any]
@@ -35,6 +37,8 @@ MEASURES: Mapping[str, Callable[[Line], Parts]] = {
     **{f"accuracy_{whose}": _of(whose, "right_after", less="right_before") for whose in ("same", "others")},
 }
 """accuracy_: right after less right before."""
+SHARES = ("success", "decoy_hit", "probability", "changed_", "right_")
+UNBOUNDED = (-math.inf, math.inf)
 
 
 def summary(seeds: Sequence[Sequence[Line]]) -> list[dict[str, Any]]:
@@ -86,13 +90,21 @@ def _row(kind: str, tokens: int, seeds: Sequence[Sequence[Line]]) -> dict[str, A
     tried = [[own[key] for key in shared] for own in found]
     edited = [line["edited"] for lines in tried for line in lines]
     about = {"kind": kind, "tokens": tokens, "questions": len(shared), "edited": float(np.mean(edited or [0]))}
-    return about | {name: _interval(parts, tried).as_dict() for name, parts in MEASURES.items()}
+    return about | {name: _interval(parts, tried, _ends(name)).as_dict() for name, parts in MEASURES.items()}
 
 
-def _interval(parts: Callable[[Line], Parts], tried: Sequence[Sequence[Line]]) -> Interval:
+def _ends(name: str) -> tuple[float, float]:
+    """Between which numbers a measure lies."""
+    return (0, 1) if name.startswith(SHARES) else UNBOUNDED
+
+
+def _interval(
+    parts: Callable[[Line], Parts], tried: Sequence[Sequence[Line]], ends: tuple[float, float] = UNBOUNDED
+) -> Interval:
     if not tried[0]:
         return Interval(*[float("nan")] * 3)
-    return hierarchical([_ratio(parts, lines) for lines in tried], [line["group"] for line in tried[0]])
+    ratios = [_ratio(parts, lines) for lines in tried]
+    return mean_over_seeds(ratios, [line["group"] for line in tried[0]]).within(*ends)
 
 
 def _ratio(parts: Callable[[Line], Parts], lines: Sequence[Line]) -> Statistic:

@@ -2,8 +2,8 @@
 
     difference = mean over training seeds of the mean over benchmarks of (correct of the arm - correct of the control)
 
-in percentage points, every benchmark weighing the same however many questions it asks. Seeds and groups of questions
-are resampled together (`statistics.difference_over_seeds`), Holm's correction is over the arms.
+in percentage points, every benchmark weighing the same however many questions it asks. Both seeds and
+groups of questions are samples (`over_seeds.difference_over_seeds`); Holm's correction is over the arms.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from steering.analyse import statistics, tables
+from steering.analyse import over_seeds, statistics, tables
 from steering.errors import DataError
 from steering.params import START
 
@@ -63,7 +63,7 @@ def _against(scores: Sequence[Score], arm: str, control: str, benchmarks: Sequen
     if len({len(gap) for gap in gaps}) > 1:
         raise DataError(f"{arm}: its training seeds answered different questions; evaluate again")
     lengths = [len(score["outcomes"]["id"]) for score in ours[seeds[0]]]
-    found = statistics.difference_over_seeds([_macro_mean(gap, lengths) for gap in gaps], groups)
+    found = over_seeds.difference_over_seeds([_macro_mean(gap, lengths) for gap in gaps], groups).within(-1, 1)
     points = {name: 100 * getattr(found, name) for name in ("low", "high")}
     counts = {"benchmarks": len(benchmarks), "seeds": len(seeds), "n": found.n}
     return {"arm": arm, **counts, "difference": 100 * found.value, **points, "p": found.p}

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from steering.analyse.statistics import Array, Difference, Interval, Statistic, difference_over_seeds, hierarchical
+from steering.analyse.over_seeds import difference_over_seeds, mean_over_seeds
+from steering.analyse.statistics import Array, Difference, Interval, Statistic
 from steering.errors import DataError
 
 Record = Mapping[str, Any]
@@ -28,7 +29,7 @@ Record = Mapping[str, Any]
 
 def sharpness(records: Sequence[Record]) -> Interval:
     """The sharpness of one arm, with one record for each training seed."""
-    return hierarchical(_rises(records), _groups(records))
+    return mean_over_seeds(_rises(records), _groups(records))
 
 
 def difference(ours: Sequence[Record], theirs: Sequence[Record]) -> Difference:

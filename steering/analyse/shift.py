@@ -5,9 +5,9 @@
     shift of an arm             = exp of the mean over training seeds and samples of log(LMAR of the arm / LMAR of the
                                   control), each the mean over a span of layers, without the sink
 
-Seeds and groups of questions are resampled together (`statistics.hierarchical`); shifts are paired by both and tested
-as scores are (`statistics.paired_difference_over_seeds`), with Holm's correction over all arms and spans. Each run is
-measured where it gives its own answers. Where an experiment tunes on several mixtures, each mixture's run of a seed
+Both seeds and groups of questions are samples (`over_seeds`); shifts are paired by both and tested as scores are
+(`over_seeds.paired_difference_over_seeds`), with Holm's correction over all arms and spans. Each run is measured where
+it gives its own answers. Where an experiment tunes on several mixtures, each mixture's run of a seed
 counts as a seed's.
 
 Shapes: l layers, n samples that all runs in question have.
@@ -15,13 +15,14 @@ Shapes: l layers, n samples that all runs in question have.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from steering.analyse import statistics, tables
+from steering.analyse import over_seeds, statistics, tables
 from steering.analyse.statistics import Array, Statistic
 
 Entry = Mapping[str, Any]
@@ -70,9 +71,9 @@ def _curves(arm: str, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
     groups = _groups(entries)
     seen = [_per_token(entry, list(groups)) for entry in entries]
     for variant, curve in CURVES.items():
-        found = statistics.hierarchical_curve([curve(one) for one in seen], list(groups.values()))
+        found = over_seeds.curve_over_seeds([curve(one) for one in seen], list(groups.values()))
         for layer, point in enumerate(found, start=1):
-            yield {"arm": arm, "variant": variant, "layer": layer, **point.as_dict()}
+            yield {"arm": arm, "variant": variant, "layer": layer, **point.within(0, math.inf).as_dict()}
 
 
 def shifts(entries: Sequence[Entry], *, arms: Sequence[str], control: str) -> pd.DataFrame:
@@ -89,7 +90,7 @@ def _shifts(ours: Mapping[Start, Entry], theirs: Mapping[Start, Entry]) -> Itera
         return
     for span in SPANS:
         firsts, seconds = ([_logs(runs[start], span) for start in shared] for runs in (ours, theirs))
-        found = statistics.paired_difference_over_seeds(firsts, seconds, column="log_lmar")
+        found = over_seeds.paired_difference_over_seeds(firsts, seconds, column="log_lmar")
         factors = {"factor": np.exp(found.value), "low": np.exp(found.low), "high": np.exp(found.high)}
         told = {"arm": ours[shared[0]]["arm"], "span": span, "seeds": len({seed for _, seed in shared}), "n": found.n}
         yield told | factors | {"p": found.p}

@@ -1,7 +1,7 @@
 """Score files as tables: the long table.csv, the paired differences to a control, and the table a person reads.
 
 Values are in 0..1 with 95 % intervals, differences in percentage points. Seed "all" is the mean over training seeds
-with an interval over seeds and groups of questions (`statistics.hierarchical`); with one seed it is that seed's score,
+with an interval over seeds and groups of questions (`over_seeds`); with one seed it is that seed's score,
 whose interval knows the sampling of questions only. The guessers' baselines stand beside the arms as `blind` and
 `majority`; they have no training seed and so appear under "all" alone. `start`, the tuned model that the runs of an
 experiment start from, is no arm either.
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from steering.analyse import statistics
+from steering.analyse import over_seeds, statistics
 from steering.analyse.unscored import NO_GUESSER, NOT_SCORED
 from steering.errors import DataError
 from steering.evaluate.benchmarks import FORMS
@@ -134,8 +134,13 @@ def main_metrics(scores: Sequence[Score]) -> dict[str, str]:
 
 def tops(scores: Sequence[Score]) -> dict[str, float]:
     """{benchmark: the most that its main metric can be}, 1 for all but sums."""
-    forms = {score["benchmark"]: (FORMS[score["form"]], score["metric"]) for score in scores}
-    return {name: form.top(metric) if isinstance(form, PointsForm) else 1.0 for name, (form, metric) in forms.items()}
+    return {score["benchmark"]: top(score, score["metric"]) for score in scores}
+
+
+def top(score: Score, metric: str) -> float:
+    """The most that *metric* can be, 1 for all but sums."""
+    form = FORMS[score["form"]]
+    return form.top(metric) if isinstance(form, PointsForm) else 1.0
 
 
 def in_shares(rows: pd.DataFrame, tops: Mapping[str, float]) -> pd.DataFrame:
@@ -198,7 +203,8 @@ def _mean_rows(scores: Sequence[Score]) -> Iterator[dict[str, Any]]:
     for metric, entry in first["metrics"].items():
         if len(scores) > 1:
             groups = same_questions(scores)
-            entry = statistics.hierarchical([statistic(score, metric) for score in scores], groups).as_dict()
+            found = over_seeds.mean_over_seeds([statistic(score, metric) for score in scores], groups)
+            entry = found.within(0, top(first, metric)).as_dict()
         yield _row(first, metric, entry, seed=ALL)
 
 
@@ -225,7 +231,7 @@ def _mean_interval(seeds: Sequence[Sequence[Score]]) -> statistics.Interval:
     """The mean over benchmarks, then seeds; *seeds*: for each training seed the scores of all benchmarks."""
     ordered = [sorted(scores, key=lambda score: str(score["benchmark"])) for scores in seeds]
     groups = [group for scores in zip(*ordered, strict=True) for group in same_questions(scores)]
-    return statistics.hierarchical([mean_statistic(scores) for scores in ordered], groups)
+    return over_seeds.mean_over_seeds([mean_statistic(scores) for scores in ordered], groups).within(0, 1)
 
 
 def mean_statistic(scores: Sequence[Score]) -> statistics.Statistic:
@@ -247,15 +253,10 @@ def _difference(ours: Sequence[Score], theirs: Sequence[Score]) -> dict[str, Any
     if not pairs:
         return None
     first, second = ([pair[side] for pair in pairs] for side in (0, 1))
-    groups = same_questions([*first, *second])
-    mean = [{**scores[0]["outcomes"], "correct": _mean_correct(scores)} for scores in (first, second)]
-    found = statistics.paired_difference(*mean)
-    low, high = found.low, found.high
-    if len(pairs) > 1:
-        gaps = [_correct(a) - _correct(b) for a, b in pairs]
-        over_seeds = statistics.hierarchical([statistics.mean_of(gap) for gap in gaps], groups)
-        low, high = over_seeds.low, over_seeds.high
-    points = {"difference": 100 * found.value, "low": 100 * low, "high": 100 * high}
+    same_questions([*first, *second])
+    answered = [[score["outcomes"] for score in scores] for scores in (first, second)]
+    found = over_seeds.paired_difference_over_seeds(*answered).within(-1, 1)
+    points = {"difference": 100 * found.value, "low": 100 * found.low, "high": 100 * found.high}
     return {"n": found.n, "seeds": len(pairs), **points, "p": found.p}
 
 
@@ -264,14 +265,6 @@ def _guesser(ours: Sequence[Score], name: str) -> list[Score]:
     column = f"{name}_correct"
     known = [score for score in ours if name in BASELINES and column in score["outcomes"]]
     return [{**score, "outcomes": {**score["outcomes"], "correct": score["outcomes"][column]}} for score in known]
-
-
-def _correct(score: Score) -> np.ndarray:
-    return np.asarray(score["outcomes"]["correct"], dtype=float)
-
-
-def _mean_correct(scores: Sequence[Score]) -> list[float]:
-    return np.mean([_correct(score) for score in scores], axis=0).tolist()
 
 
 def _row_to_read(

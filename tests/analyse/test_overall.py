@@ -29,7 +29,11 @@ def test_seeds_are_averaged_and_widen_the_interval() -> None:
     scores += [score("edit", 0, "only", [0, 1] * 50), score("edit", 1, "only", [1, 1] * 50)]
     row = overall(scores, arms=["edit"]).iloc[0]
     assert row["difference"] == pytest.approx(25)
-    assert row["low"] == 0 and row["high"] > 40 and row["seeds"] == 2
+    assert row["low"] == -100 and row["high"] == 100 and row["seeds"] == 2  # two seeds tell next to nothing
+    more = scores + [score(arm, seed, "only", [0, 1] * 50) for arm in ("none", "edit") for seed in (2, 3, 4)]
+    narrower = overall(more, arms=["edit"]).iloc[0]
+    assert narrower["difference"] == pytest.approx(10)
+    assert -25 < narrower["low"] < 0 < 30 < narrower["high"] < 45
 
 
 def test_equal_arms_show_no_difference() -> None:

@@ -101,7 +101,7 @@ def test_charts_are_valid_json(page: str) -> None:
 
 
 def test_the_reading_claims_only_what_is_shown(page: str) -> None:
-    assert "<b>lora</b> scores higher than <b>none</b> on icons-pope (+33.3" in page
+    assert "<b>lora</b> scores higher than <b>none</b> on icons-pope (+35.7" in page
     assert "<b>mores_b</b> shows no difference to <b>none</b> on any benchmark" in page
     assert "No difference shown is not the same as no" in page
 

@@ -10,14 +10,11 @@ from hypothesis import strategies as st
 from steering.analyse.statistics import (
     WEIGHTS_HELD,
     Interval,
-    hierarchical,
-    hierarchical_curve,
     holm,
     interval,
     intervals,
     mean_of,
     paired_difference,
-    paired_difference_over_seeds,
 )
 from steering.errors import DataError
 
@@ -171,64 +168,6 @@ def test_sign_flips_agree_with_all_flips_counted():
     exact = np.mean(np.abs(signs @ differences) >= abs(differences.sum()) - 1e-12)
     found = paired_difference(outcomes(differences), outcomes(np.zeros(6)), resamples=20000)
     assert found.p == pytest.approx(exact, abs=0.012)
-
-
-def test_one_seed_is_the_plain_interval():
-    values = np.random.default_rng(9).random(40)
-    plain, over_seeds = interval(mean_of(values), range(40)), hierarchical([mean_of(values)], range(40))
-    assert over_seeds == plain
-
-
-def test_identical_seeds_do_not_narrow_the_interval():
-    values = np.random.default_rng(10).random(60)
-    one, four = hierarchical([mean_of(values)], range(60)), hierarchical([mean_of(values)] * 4, range(60))
-    assert (four.low, four.high) == pytest.approx((one.low, one.high))
-
-
-def test_seeds_that_differ_widen_the_interval():
-    values = np.random.default_rng(11).random(60)
-    same = hierarchical([mean_of(values)] * 4, range(60))
-    apart = hierarchical([mean_of(values + shift) for shift in (-0.3, -0.1, 0.1, 0.3)], range(60))
-    assert apart.value == pytest.approx(same.value)
-    assert apart.high - apart.low > 2 * (same.high - same.low)
-
-
-def test_an_undefined_seed_spoils_only_the_resamples_that_draw_it():
-    def undefined(weights):
-        return np.full(weights.shape[:-1], np.nan)
-
-    found = hierarchical([mean_of([0.0, 1.0]), undefined], range(2))
-    assert np.isnan(found.value)
-
-
-def test_each_point_of_a_curve_has_the_interval_it_would_have_alone():
-    random, groups = np.random.default_rng(14), np.repeat(np.arange(20), 2)
-    seeds = [random.random((3, 40)) for _ in range(3)]  # (points, n)
-    curve = hierarchical_curve([lambda w, own=own: w @ own.T / w.sum(-1, keepdims=True) for own in seeds], groups)
-    alone = [hierarchical([mean_of(own[point]) for own in seeds], groups) for point in range(3)]
-    for found, expected in zip(curve, alone, strict=True):
-        assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
-
-
-def test_seeds_difference_of_one_seed_is_the_paired_difference():
-    random = np.random.default_rng(12)
-    one, two = outcomes(random.random(30)), outcomes(random.random(30))
-    assert paired_difference_over_seeds([one], [two]) == paired_difference(one, two)
-
-
-def test_seeds_that_disagree_are_no_difference():
-    better, worse = outcomes([1.0] * 30 + [0.0] * 30), outcomes([0.0] * 60)
-    clear = paired_difference_over_seeds([better] * 3, [worse] * 3)
-    unclear = paired_difference_over_seeds([better, worse], [worse, better])
-    assert clear.p < 0.01
-    assert unclear.p > 0.3
-    assert unclear.low < 0 < unclear.high
-    assert "2 seeds and 60 groups" in unclear.test
-
-
-def test_unequal_numbers_of_seeds_are_an_error():
-    with pytest.raises(DataError, match="2 and 1 training seeds"):
-        paired_difference_over_seeds([outcomes([1])] * 2, [outcomes([1])])
 
 
 def test_holm_agrees_with_the_worked_example():

@@ -31,7 +31,7 @@ def put_run(arm: str) -> None:
     (trained / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in invented.history(arm, SEED)))
     write_json(outcome / "scores.json", [invented.score_file(arm, SEED, name) for name in invented.BENCHMARKS])
     write_json(outcome / "attention" / "attention.json", invented.attention(arm, SEED))
-    (outcome / "predictions").mkdir()
+    write_json(outcome / "predictions" / "manifest.json", {"slice": {"logits": "float32"}})
     with (outcome / "predictions" / "predictions.jsonl").open("w", encoding="utf-8") as file:
         for name in invented.BENCHMARKS:
             for row in invented.predictions(arm, SEED, name):

@@ -2,7 +2,7 @@
 
     visual attention of a sample = mean over layers of the share of attention on visual positions
 
-An arm's interval resamples training seeds and the groups of questions (hierarchical bootstrap).
+An arm's interval is over training seeds and groups of questions (steering.analyse.over_seeds).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from steering.analyse import figures
+from steering.analyse.over_seeds import mean_over_seeds
 from steering.analyse.sections.section import Section
-from steering.analyse.statistics import Interval, hierarchical, mean_of
+from steering.analyse.statistics import Interval, mean_of
 from steering.analyse.written import to_markdown
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def visual_attention(seeds: Sequence[Record]) -> Interval:
     groups = dict(zip(seeds[0]["id"], seeds[0]["group"], strict=True))
     shared = [key for key in groups if all(key in table for table in tables)]
     means = [mean_of([table[key] for key in shared]) for table in tables]
-    return hierarchical(means, [groups[key] for key in shared])
+    return mean_over_seeds(means, [groups[key] for key in shared]).within(0, 1)
 
 
 def _text(points: pd.DataFrame) -> str:
