@@ -152,7 +152,7 @@ class _Point:
         """The standard error of the mean over seeds, and its degrees of freedom."""
         count = len(self.values)
         questions, single = _variance(self.drawn.mean(0)), float(np.mean([_variance(own) for own in self.drawn]))
-        noise = max(0.0, single - questions) / (count - 1)  # of single answers, in the variance of the mean
+        noise = min(questions, max(0.0, single - questions) / (count - 1))  # of single answers, in both variances
         seeds = float(self.values.var(ddof=1)) / count
         variance = questions + max(0.0, seeds - noise)
         parts = questions**2 / max(1, self.groups - 1) + seeds**2 / (count - 1)

@@ -1,7 +1,8 @@
 """How attention moves with an arm: its LMAR by layer over training seeds, and against the control's.
 
     LMAR of a sample in a layer = attention per visual token / attention per text token   (MoReS paper, Eq. 2)
-    curve of an arm             = mean over training seeds of the mean over samples, or of the ratio of the means
+    curve of an arm             = geometric mean over training seeds of the mean over samples, or of the ratio of the
+                                  means; of the share on visual positions the mean
     shift of an arm             = exp of the mean over training seeds and samples of log(LMAR of the arm / LMAR of the
                                   control), each the mean over a span of layers, without the sink
 
@@ -15,7 +16,6 @@ Shapes: l layers, n samples that all runs in question have.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from steering.analyse import over_seeds, statistics, tables
-from steering.analyse.statistics import Array, Statistic
+from steering.analyse.statistics import Array, Interval, Statistic
 
 Entry = Mapping[str, Any]
 PerToken = Mapping[str, Array]
@@ -71,9 +71,20 @@ def _curves(arm: str, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
     groups = _groups(entries)
     seen = [_per_token(entry, list(groups)) for entry in entries]
     for variant, curve in CURVES.items():
-        found = over_seeds.curve_over_seeds([curve(one) for one in seen], list(groups.values()))
-        for layer, point in enumerate(found, start=1):
-            yield {"arm": arm, "variant": variant, "layer": layer, **point.within(0, math.inf).as_dict()}
+        over = _ratios_over_seeds if variant in LMAR else _shares_over_seeds
+        for layer, point in enumerate(over([curve(one) for one in seen], list(groups.values())), start=1):
+            yield {"arm": arm, "variant": variant, "layer": layer, **point.as_dict()}
+
+
+def _ratios_over_seeds(statistics: Sequence[Statistic], groups: Sequence[str]) -> list[Interval]:
+    """In logarithms, for what is taken times something has no end below 0."""
+    logs = [lambda weights, own=own: np.log(own(weights)) for own in statistics]  # type: ignore[misc]
+    found = over_seeds.curve_over_seeds(logs, groups)
+    return [Interval(*np.exp([point.value, point.low, point.high]).tolist()) for point in found]
+
+
+def _shares_over_seeds(statistics: Sequence[Statistic], groups: Sequence[str]) -> list[Interval]:
+    return [point.within(0, 1) for point in over_seeds.curve_over_seeds(statistics, groups)]
 
 
 def shifts(entries: Sequence[Entry], *, arms: Sequence[str], control: str) -> pd.DataFrame:

@@ -67,6 +67,15 @@ def test_seeds_alone_give_students_t():
     assert "t of 2.0 degrees of freedom, 3 seeds and 20 groups" in tested.test
 
 
+def test_seeds_that_contradict_each_other_question_by_question_have_no_wider_interval_than_their_means() -> None:
+    random = np.random.default_rng(3)
+    first, third = random.standard_normal(60), 0.1 * random.standard_normal(60)
+    seeds = np.stack([first, -first, third])
+    found = mean_over_seeds([mean_of(own) for own in seeds], range(60))
+    low, high = stats.t.interval(0.95, 2, loc=seeds.mean(), scale=stats.sem(seeds.mean(1)))
+    assert found.high - found.low < 1.1 * (high - low)
+
+
 def test_equal_answers_of_all_seeds_differ_by_nothing_with_p_one():
     found = difference_over_seeds([mean_of(np.zeros(9))] * 3, range(9))
     assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
