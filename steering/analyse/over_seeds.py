@@ -7,8 +7,8 @@ groups of questions; S, the variance between s seeds over s, has in it N, the no
 
 with Student's t at the degrees of freedom that Satterthwaite (1946) gives the sum: few where seeds differ, for a few of
 them tell little of how far seeds lie apart, and many where they do not. Resampling seeds as if they were questions
-knows nothing of that: where they differ much its 95 % cover 78 with three seeds and 68 with two, these 94 and 92
-(tests/analyse/test_over_seeds.py).
+knows nothing of that: where they differ much its 95 % cover 78 with three seeds and 59 with two, these 94 and 88
+(tests/analyse/test_over_seeds.py simulates both).
 
 One seed has the interval of its questions alone (`statistics.interval`).
 """
