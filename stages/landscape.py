@@ -27,7 +27,7 @@ NOTES = {
     "directions": "normal random numbers, each filter scaled to the norm of the trained one (Li et al. 2018)",
     "filter": "a row of a matrix; a vector as a whole; a column of what an editor writes with (R, W_up)",
     "sharpness": "mean relative rise of the loss at the radius, both ways along random directions off the plane",
-    "interval": "95 %, bootstrap over directions and conversations; over training seeds where there are several",
+    "interval": "95 %, over directions, or training seeds where there are several, and conversations, crossed",
     "worst rise": "the largest on the plane within the radius: a lower bound of the largest within the ball",
     "tied editors": "R is orthonormal whatever its parameters: a step of t turns it by arctan t",
 }

@@ -49,8 +49,7 @@ def mean_over_seeds(
     level: float = LEVEL,
 ) -> Interval:
     """The mean over training seeds of *statistics*, one per seed over the same questions with *groups* (n labels)."""
-    points = [lambda weights, own=own: np.asarray(own(weights))[..., None] for own in statistics]  # type: ignore[misc]
-    return curve_over_seeds(points, groups, resamples=resamples, seed=seed, level=level)[0]
+    return curve_over_seeds(_points(statistics), groups, resamples=resamples, seed=seed, level=level)[0]
 
 
 def curve_over_seeds(
@@ -81,8 +80,7 @@ def difference_over_seeds(
 
     statistics: one per training seed, over the very same questions with *groups* (n labels).
     """
-    points = [lambda weights, own=own: np.asarray(own(weights))[..., None] for own in statistics]  # type: ignore[misc]
-    drawn = _Drawn.of(points, groups, resamples, seed)
+    drawn = _Drawn.of(_points(statistics), groups, resamples, seed)
     found = drawn.point(0)
     own = found.interval(level)
     return Difference(own.value, own.low, own.high, found.p, found.test, len(groups), drawn.groups)
@@ -111,6 +109,11 @@ def paired_difference_over_seeds(
     groups, differences = paired(firsts, seconds, column)
     statistics = [mean_of(own) for own in differences]
     return difference_over_seeds(statistics, groups, resamples=resamples, seed=seed, level=level)
+
+
+def _points(statistics: Sequence[Statistic]) -> list[Statistic]:
+    """Each as a curve of one point."""
+    return [lambda weights, own=own: np.asarray(own(weights))[..., None] for own in statistics]  # type: ignore[misc]
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@
 
 d is filter-normalised (steering.analyse.landscape), so r is a step relative to the norm of what was trained. Both ways
 of a direction are walked: what the loss falls one way, because training had not ended, it rises the other, and what
-is left is curvature. The interval is a bootstrap over directions and conversations, crossed; over training seeds in
-place of directions where there are several. The worst rise is Keskar et al.'s (2017) maximum within a ball, seen on
-one plane through it and so no more than a lower bound, relative to L where they divide by 1 + L; it has no interval.
+is left is curvature. The interval is over directions and conversations, crossed (steering.analyse.over_seeds); over
+training seeds in place of directions where there are several. The worst rise is Keskar et al.'s (2017) maximum within a
+ball, seen on one plane through it and so no more than a lower bound, relative to L where they divide by 1 + L; it has
+no interval.
 """
 
 from __future__ import annotations

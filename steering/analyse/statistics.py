@@ -4,6 +4,7 @@ Cluster bootstrap (percentile): a resample draws as many groups as there are, wi
 often as its group was drawn; value = statistic under equal weights, low and high = quantiles over the resamples.
 A statistic maps weights (..., n) to values (...), so that a bootstrap is a matrix of weights.
 Differences carry a two-sided p by a sign-flip randomisation test over groups; several of them take Holm's correction.
+All of it is of one training seed; steering.analyse.over_seeds has several.
 """
 
 from __future__ import annotations
