@@ -1,7 +1,7 @@
 """What the tries of control by token editing add up to: rows of (kind, number of tokens) with 95 % intervals.
 
-Every number is a ratio of sums over tries, so that a question with more bystanders weighs more; intervals resample
-questions (one a picture) and, where a run was trained with several seeds, seeds.
+Every number is a ratio of sums over tries, so that a question with more bystanders weighs more; intervals are over
+questions (one a picture) and, where a run was trained with several seeds, seeds (steering.analyse.over_seeds).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MEASURES: Mapping[str, Callable[[Line], Parts]] = {
 }
 """accuracy_: right after less right before."""
 SHARES = ("success", "decoy_hit", "probability", "changed_", "right_")
-UNBOUNDED = (-math.inf, math.inf)
+"""How the names of measures begin that lie between 0 and 1."""
 
 
 def summary(seeds: Sequence[Sequence[Line]]) -> list[dict[str, Any]]:
@@ -90,21 +90,18 @@ def _row(kind: str, tokens: int, seeds: Sequence[Sequence[Line]]) -> dict[str, A
     tried = [[own[key] for key in shared] for own in found]
     edited = [line["edited"] for lines in tried for line in lines]
     about = {"kind": kind, "tokens": tokens, "questions": len(shared), "edited": float(np.mean(edited or [0]))}
-    return about | {name: _interval(parts, tried, _ends(name)).as_dict() for name, parts in MEASURES.items()}
+    return about | {name: _interval(parts, tried).within(*_ends(name)).as_dict() for name, parts in MEASURES.items()}
 
 
 def _ends(name: str) -> tuple[float, float]:
     """Between which numbers a measure lies."""
-    return (0, 1) if name.startswith(SHARES) else UNBOUNDED
+    return (0, 1) if name.startswith(SHARES) else (-math.inf, math.inf)
 
 
-def _interval(
-    parts: Callable[[Line], Parts], tried: Sequence[Sequence[Line]], ends: tuple[float, float] = UNBOUNDED
-) -> Interval:
+def _interval(parts: Callable[[Line], Parts], tried: Sequence[Sequence[Line]]) -> Interval:
     if not tried[0]:
         return Interval(*[float("nan")] * 3)
-    ratios = [_ratio(parts, lines) for lines in tried]
-    return mean_over_seeds(ratios, [line["group"] for line in tried[0]]).within(*ends)
+    return mean_over_seeds([_ratio(parts, lines) for lines in tried], [line["group"] for line in tried[0]])
 
 
 def _ratio(parts: Callable[[Line], Parts], lines: Sequence[Line]) -> Statistic:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,10 +47,9 @@ def mean_over_seeds(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    level: float = LEVEL,
 ) -> Interval:
     """The mean over training seeds of *statistics*, one per seed over the same questions with *groups* (n labels)."""
-    return curve_over_seeds(_points(statistics), groups, resamples=resamples, seed=seed, level=level)[0]
+    return curve_over_seeds(_points(statistics), groups, resamples=resamples, seed=seed)[0]
 
 
 def curve_over_seeds(
@@ -58,14 +58,13 @@ def curve_over_seeds(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    level: float = LEVEL,
 ) -> list[Interval]:
     """`mean_over_seeds` for every point of a curve, all points over the same resamples.
 
     statistics: one per training seed, from weights (..., n) to values (..., points).
     """
     drawn = _Drawn.of(statistics, groups, resamples, seed)
-    return [drawn.point(at).interval(level) for at in range(drawn.values.shape[1])]
+    return [drawn.point(at).interval for at in range(drawn.values.shape[1])]
 
 
 def difference_over_seeds(
@@ -74,7 +73,6 @@ def difference_over_seeds(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    level: float = LEVEL,
 ) -> Difference:
     """The mean over training seeds of statistics that are differences already, with a two-sided p that it is 0.
 
@@ -82,7 +80,7 @@ def difference_over_seeds(
     """
     drawn = _Drawn.of(_points(statistics), groups, resamples, seed)
     found = drawn.point(0)
-    own = found.interval(level)
+    own = found.interval
     return Difference(own.value, own.low, own.high, found.p, found.test, len(groups), drawn.groups)
 
 
@@ -93,7 +91,6 @@ def paired_difference_over_seeds(
     column: str = "correct",
     resamples: int = RESAMPLES,
     seed: int = 0,
-    level: float = LEVEL,
 ) -> Difference:
     """The difference of two arms, each with one score per training seed, paired seed by seed and question by question.
 
@@ -105,10 +102,10 @@ def paired_difference_over_seeds(
             f"statistics: {len(firsts)} and {len(seconds)} training seeds; a paired difference takes as many"
         )
     if len(firsts) == 1:
-        return paired_difference(firsts[0], seconds[0], column=column, resamples=resamples, seed=seed, level=level)
+        return paired_difference(firsts[0], seconds[0], column=column, resamples=resamples, seed=seed)
     groups, differences = paired(firsts, seconds, column)
     statistics = [mean_of(own) for own in differences]
-    return difference_over_seeds(statistics, groups, resamples=resamples, seed=seed, level=level)
+    return difference_over_seeds(statistics, groups, resamples=resamples, seed=seed)
 
 
 def _points(statistics: Sequence[Statistic]) -> list[Statistic]:
@@ -128,11 +125,12 @@ class _Point:
     def value(self) -> float:
         return float(self.values.mean())
 
-    def interval(self, level: float) -> Interval:
+    @property
+    def interval(self) -> Interval:
         if len(self.values) == 1:
-            return quantiles(self.value, self.drawn[0], level)
-        error, freedom = self._error()
-        reach = float(t.ppf((1 + level) / 2, freedom)) * error
+            return quantiles(self.value, self.drawn[0], LEVEL)
+        error, freedom = self._error
+        reach = float(t.ppf((1 + LEVEL) / 2, freedom)) * error
         return Interval(self.value, self.value - reach, self.value + reach)
 
     @property
@@ -141,7 +139,7 @@ class _Point:
         if len(self.values) == 1:
             beyond = min((self.drawn <= 0).sum(), (self.drawn >= 0).sum())
             return min(1.0, 2 * (1 + int(beyond)) / (1 + self.drawn.size))
-        error, freedom = self._error()
+        error, freedom = self._error
         return float(2 * t.sf(abs(self.value) / error, freedom)) if error else float(self.value == 0)
 
     @property
@@ -149,8 +147,9 @@ class _Point:
         if len(self.values) == 1:
             return f"two-sided bootstrap of {self.groups} groups, {self.drawn.size} resamples"
         told = f"{len(self.values)} seeds and {self.groups} groups, {self.drawn.shape[1]} resamples"
-        return f"two-sided t of {self._error()[1]:.1f} degrees of freedom, {told}"
+        return f"two-sided t of {self._error[1]:.1f} degrees of freedom, {told}"
 
+    @cached_property
     def _error(self) -> tuple[float, float]:
         """The standard error of the mean over seeds, and its degrees of freedom."""
         count = len(self.values)

@@ -2,8 +2,8 @@
 
     difference = mean over training seeds of the mean over benchmarks of (correct of the arm - correct of the control)
 
-in percentage points, every benchmark weighing the same however many questions it asks. Both seeds and
-groups of questions are samples (`over_seeds.difference_over_seeds`); Holm's correction is over the arms.
+in percentage points, every benchmark weighing the same however many questions it asks. Both seeds and groups of
+questions are samples (`over_seeds.difference_over_seeds`); Holm's correction is over the arms.
 """
 
 from __future__ import annotations

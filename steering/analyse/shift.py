@@ -8,8 +8,7 @@
 
 Both seeds and groups of questions are samples (`over_seeds`); shifts are paired by both and tested as scores are
 (`over_seeds.paired_difference_over_seeds`), with Holm's correction over all arms and spans. Each run is measured where
-it gives its own answers. Where an experiment tunes on several mixtures, each mixture's run of a seed
-counts as a seed's.
+it gives its own answers. Where an experiment tunes on several mixtures, each mixture's run counts as a seed's.
 
 Shapes: l layers, n samples that all runs in question have.
 """
