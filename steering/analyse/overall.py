@@ -3,7 +3,8 @@
     difference = mean over training seeds of the mean over benchmarks of (correct of the arm - correct of the control)
 
 in percentage points, every benchmark weighing the same however many questions it asks. Both seeds and groups of
-questions are samples (`over_seeds.difference_over_seeds`); Holm's correction is over the arms.
+questions are samples (`over_seeds.difference_over_seeds`); Holm's correction is over the arms. One seed has the p of
+`statistics.sign_flips`, which does not take a handful of questions for proof, as a bootstrap of them does.
 """
 
 from __future__ import annotations
@@ -64,9 +65,10 @@ def _against(scores: Sequence[Score], arm: str, control: str, benchmarks: Sequen
         raise DataError(f"{arm}: its training seeds answered different questions; evaluate again")
     lengths = [len(score["outcomes"]["id"]) for score in ours[seeds[0]]]
     found = over_seeds.difference_over_seeds([_macro_mean(gap, lengths) for gap in gaps], groups).within(-1, 1)
+    p = found.p if len(gaps) > 1 else statistics.sign_flips(gaps[0] / np.repeat(lengths, lengths), groups)
     points = {name: 100 * getattr(found, name) for name in ("low", "high")}
     counts = {"benchmarks": len(benchmarks), "seeds": len(seeds), "n": found.n}
-    return {"arm": arm, **counts, "difference": 100 * found.value, **points, "p": found.p}
+    return {"arm": arm, **counts, "difference": 100 * found.value, **points, "p": p}
 
 
 def _complete(scores: Sequence[Score], arm: str, benchmarks: Sequence[str]) -> dict[Any, list[Score]]:

@@ -116,15 +116,26 @@ def paired_difference(
     """Mean of first[column] minus that of second[column] over the ids both have.
 
     first, second: the outcomes of two scores, columns with "id" and "group". The interval is the cluster bootstrap of
-    the mean paired difference. p: a randomisation test that flips the sign of each group's summed difference, counting
-    flips at least as far from 0, (1 + count) / (1 + resamples). Raises DataError as `paired` does.
+    the mean paired difference, p that of `sign_flips`. Raises DataError as `paired` does.
     """
     groups, (differences,) = paired([first], [second], column)
     found = interval(mean_of(differences), groups, resamples=resamples, seed=seed, level=level)
-    index, count = indexed(groups)
-    p = _sign_flip(np.bincount(index, weights=differences, minlength=count).astype(float), resamples, seed)
+    p = sign_flips(differences, groups, resamples=resamples, seed=seed)
+    count = len(set(groups))
     test = f"two-sided sign flips of {count} groups, {resamples} draws"
     return Difference(found.value, found.low, found.high, p, test, len(differences), count)
+
+
+def sign_flips(
+    differences: Sequence[float] | Array, groups: Sequence[Any], *, resamples: int = RESAMPLES, seed: int = 0
+) -> float:
+    """Two-sided p that *differences* (n,) sum to 0, by flips of the sign of each group's sum.
+
+    Counts flips at least as far from 0: (1 + count) / (1 + resamples).
+    """
+    index, groups_held = indexed(groups)
+    sums = np.bincount(index, weights=differences, minlength=groups_held).astype(float)
+    return _share_beyond(sums, resamples, seed)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -165,8 +176,8 @@ def quantiles(value: float, drawn: Array, level: float) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def _sign_flip(sums: Array, resamples: int, seed: int) -> float:
-    """Two-sided p of the total of *sums* (g,) under random signs."""
+def _share_beyond(sums: Array, resamples: int, seed: int) -> float:
+    """Of random signs of *sums* (g,), the share whose total is at least as far from 0 as theirs, and one more."""
     random = np.random.default_rng(seed)
     far = abs(sums.sum()) - 1e-9 * max(1.0, float(np.abs(sums).sum()))
     rows = max(1, WEIGHTS_HELD // len(sums))

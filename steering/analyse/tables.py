@@ -84,8 +84,8 @@ def differences(scores: Sequence[Score], *, control: str = "none") -> pd.DataFra
     """Each arm against *control* on each benchmark, in percentage points of correct answers, paired by question.
 
     Columns: arm, benchmark, n, seeds, difference, low, high, p, p_holm, verdict. Training seeds that both have are
-    paired with each other; p_holm is corrected over all rows. With several seeds the interval is over seeds and groups,
-    p over groups alone. A row is missing where *control* or the arm has no score. *control* may be a guesser.
+    paired with each other; p_holm is corrected over all rows. Interval and p are over groups and, of several seeds,
+    over seeds too. A row is missing where *control* or the arm has no score. *control* may be a guesser.
     """
     rows = []
     for (arm, benchmark), ours in _by(scores, "arm", "benchmark").items():

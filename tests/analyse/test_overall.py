@@ -53,6 +53,16 @@ def test_a_clear_gain_is_higher_and_noise_is_not() -> None:
     assert found.to_dict() == {"better": "higher", "noise": "no difference shown"}
 
 
+def test_one_seed_needs_more_than_a_handful_of_questions() -> None:
+    scores = [score("none", 0, name, [0] * 6) for name in ("a", "b")]
+    scores += [score("edit", 0, "a", [1] * 6), score("edit", 0, "b", [0] * 6)]
+    for one in scores:
+        one["outcomes"]["group"] = [f"{one['benchmark']} {i // 3}" for i in range(6)]  # two pictures a benchmark
+    row = overall(scores, arms=["edit"]).iloc[0]
+    assert row["difference"] == row["low"] == row["high"] == 50  # no resample of pictures is without the difference
+    assert row["p"] > 0.4 and row["verdict"] not in ("higher", "lower")
+
+
 def test_an_arm_that_lacks_a_benchmark_is_left_out() -> None:
     scores = [score("none", 0, name, [0, 1]) for name in ("a", "b")] + [score("edit", 0, "a", [1, 1])]
     assert overall(scores, arms=["none", "edit"]).empty
