@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finished_runs import EXAMPLE, LIKE, SEEDS, finish
 from PIL import Image
 
 from stages import check
@@ -16,6 +17,9 @@ from steering import layout
 from steering.data.shards import write_images
 from steering.evaluate import journal
 from steering.manifest import sha256_file, write_json
+from steering.params import load
+from steering.plan import Plan
+from steering.standing import Standing
 
 CATEGORIES = ("random", "popular", "adversarial")
 COLOURS = ("red", "green", "blue", "white", "black", "yellow")
@@ -87,3 +91,16 @@ def before(monkeypatch) -> Callable[[int, Callable[[Path], None]], None]:
         monkeypatch.setattr(journal, "append", appending)
 
     return patch
+
+
+@pytest.fixture
+def finished(here, monkeypatch) -> Plan:
+    """Runs of `longer` that are all finished."""
+    Path("params.yaml").write_text(EXAMPLE, encoding="utf-8")
+    plan = Plan(load(Path("params.yaml")))
+    for arm in LIKE:
+        for seed in SEEDS:
+            finish(arm, seed)
+    rules = ("tune", "predict", "score", "attention")
+    monkeypatch.setattr(Standing, "run", lambda self, run: dict.fromkeys(rules, "done"))
+    return plan

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
-import invented
 import pytest
+from finished_runs import EXAMPLE, LIKE, SEEDS, scores, told
 
 from stages.published import main
 from steering import layout, published
-from steering.analyse import shift
 from steering.errors import DataError, ParamsError
 from steering.graph import Graph
 from steering.manifest import read_json, write_json
@@ -21,52 +19,8 @@ from steering.plan import Plan
 from steering.slices import Run
 from steering.standing import Standing
 
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = (ROOT / "tests/example.yaml").read_text(encoding="utf-8")
-FORMS = {"shapes": "icons-pope", "flags_sqa": "countries-scienceqa"}
-LIKE = {"none": "none", "edit": "mores_b", "low": "lora"}
-SEEDS = (0, 3)
 
-
-def scores(arm: str, seed: int, data: str = "mix") -> list[dict[str, Any]]:
-    named = {"arm": arm, "world": "long", "data": data, "run": f"long/{data}/{arm}/seed{seed}"}
-    return [invented.score_file(LIKE[arm], seed, like) | {"benchmark": name, **named} for name, like in FORMS.items()]
-
-
-def attention(arm: str, seed: int) -> dict[str, Any]:
-    return invented.attention(LIKE[arm], seed) | {"arm": arm, "seed": seed, "run": f"long/mix/{arm}/seed{seed}"}
-
-
-def finish(arm: str, seed: int, data: str = "mix") -> None:
-    trained, outcome = (place("long", data, arm, seed) for place in (layout.run, layout.outcome))
-    told = {"commit": "abc", "finished": "2026-11-26T20:00:00+00:00", "computed_in": "float32", "versions": {}}
-    counts = {"method": "none", "trainable_llm": 5, "trainable_all": 9, "data": data, "arm": arm, "seed": seed}
-    write_json(trained / "manifest.json", {**told, **counts})
-    (trained / "metrics.jsonl").touch()
-    write_json(outcome / "scores.json", scores(arm, seed, data))
-    write_json(outcome / "attention" / "attention.json", attention(arm, seed))
-    write_json(outcome / "predictions" / "manifest.json", {"slice": {"logits": "float32"}})
-    (outcome / "predictions" / "predictions.jsonl").touch()
-
-
-@pytest.fixture
-def plan(here, monkeypatch) -> Plan:
-    """Runs of `longer` that are all finished."""
-    Path("params.yaml").write_text(EXAMPLE, encoding="utf-8")
-    plan = Plan(load(Path("params.yaml")))
-    for arm in LIKE:
-        for seed in SEEDS:
-            finish(arm, seed)
-    rules = ("tune", "predict", "score", "attention")
-    monkeypatch.setattr(Standing, "run", lambda self, run: dict.fromkeys(rules, "done"))
-    return plan
-
-
-def told() -> dict[str, Any]:
-    return json.loads(main(["longer", "--json"]))["longer"]
-
-
-def test_scores_read_back_are_those_that_were_kept(plan):
+def test_scores_read_back_are_those_that_were_kept(finished):
     main(["longer", "--keep"])
     shutil.rmtree("results")
     shutil.rmtree("checkpoints")
@@ -77,7 +31,7 @@ def test_scores_read_back_are_those_that_were_kept(plan):
     ]
 
 
-def test_a_table_from_kept_outcomes_is_that_of_the_scores_themselves(plan):
+def test_a_table_from_kept_outcomes_is_that_of_the_scores_themselves(finished):
     from steering.analyse.overall import overall
 
     main(["longer", "--keep"])
@@ -88,28 +42,28 @@ def test_a_table_from_kept_outcomes_is_that_of_the_scores_themselves(plan):
     assert len(told()["runs"]) == 6
 
 
-def test_questions_lie_once_for_all_runs_and_the_files_are_small(plan):
+def test_questions_lie_once_for_all_runs_and_the_files_are_small(finished):
     main(["longer", "--keep"])
     assert len(list(Path("docs/outcomes/long/questions").iterdir())) == 2
     outcomes = read_json(layout.published("long", "mix", "edit", 0))["scores"][0]["outcomes"]
     assert set(outcomes["correct"]) == {"0", "1"}
 
 
-def test_keeping_again_changes_no_byte(plan):
+def test_keeping_again_changes_no_byte(finished):
     assert main(["longer", "--keep"]).startswith("Published now: long/mix/none/seed0, long/mix/none/seed3, ")
     first = {path: path.read_bytes() for path in Path("docs").rglob("*.json")}
     main(["longer", "--keep"])
     assert {path: path.read_bytes() for path in Path("docs").rglob("*.json")} == first
 
 
-def test_a_run_that_is_not_finished_is_not_kept(plan, monkeypatch):
+def test_a_run_that_is_not_finished_is_not_kept(finished, monkeypatch):
     states = {"tune": "done", "predict": "done", "score": "stale"}
     monkeypatch.setattr(Standing, "run", lambda self, run: states)
     assert not main(["longer", "--keep"]).startswith("Published now")
     assert not layout.PUBLISHED.exists()
 
 
-def test_a_run_of_other_settings_is_left_out_and_the_rule_is_named(plan):
+def test_a_run_of_other_settings_is_left_out_and_the_rule_is_named(finished):
     main(["longer", "--keep"])
     Path("params.yaml").write_text(EXAMPLE.replace("token_ratio: 0.5", "token_ratio: 0.25"), encoding="utf-8")
     assert {run["arm"] for run in told()["runs"]} == {"none", "low"}
@@ -118,7 +72,7 @@ def test_a_run_of_other_settings_is_left_out_and_the_rule_is_named(plan):
     assert second.startswith("long/mix/edit/seed3")
 
 
-def test_how_steps_are_computed_is_no_other_setting(plan):
+def test_how_steps_are_computed_is_no_other_setting(finished):
     main(["longer", "--keep"])
     faster = EXAMPLE.replace("    tune: {steps: 50}", "    tune: {steps: 50}\n    engine: {micro_batch: 1}")
     assert faster != EXAMPLE
@@ -126,15 +80,15 @@ def test_how_steps_are_computed_is_no_other_setting(plan):
     assert len(told()["runs"]) == 6
 
 
-def test_a_learning_rate_of_the_connector_is_another_setting_of_every_run(plan):
-    asked = published.asked(Graph(plan), Run("long", "mix", "none", 0))
+def test_a_learning_rate_of_the_connector_is_another_setting_of_every_run(finished):
+    asked = published.asked(Graph(finished), Run("long", "mix", "none", 0))
     other = EXAMPLE.replace("connector_learning_rate: 2e-3, method", "connector_learning_rate: 3e-3, method")
     Path("params.yaml").write_text(other, encoding="utf-8")
     today = published.asked(Graph(Plan(load(Path("params.yaml")))), Run("long", "mix", "none", 0))
     assert published.changed({"asked": asked}, today) == ["connector"]
 
 
-def test_another_arm_may_take_the_control_s_place(plan):
+def test_another_arm_may_take_the_control_s_place(finished):
     main(["longer", "--keep"])
     own = told()["overall"]
     other = json.loads(main(["longer", "--json", "--against", "edit"]))["longer"]
@@ -146,12 +100,12 @@ def test_another_arm_may_take_the_control_s_place(plan):
 
 
 @pytest.mark.parametrize("words", [["longer", "--against", "edti"], ["--against", "edti"]])
-def test_an_arm_that_the_experiment_does_not_have_cannot_be_held_against(plan, words):
+def test_an_arm_that_the_experiment_does_not_have_cannot_be_held_against(finished, words):
     with pytest.raises(ParamsError, match=r"--against: edti is no arm of .*; allowed none, .*\(did you mean edit\?\)"):
         main(words)
 
 
-def test_a_table_may_be_of_some_training_seeds_alone(plan):
+def test_a_table_may_be_of_some_training_seeds_alone(finished):
     main(["longer", "--keep"])
     own = json.loads(main(["longer", "--json", "--seeds", "3"]))["longer"]
     assert {run["seed"] for run in own["runs"]} == {3}
@@ -160,63 +114,12 @@ def test_a_table_may_be_of_some_training_seeds_alone(plan):
 
 
 @pytest.mark.parametrize("words", [["longer", "--seeds", "3", "1"], ["--seeds", "1"]])
-def test_a_seed_that_the_experiment_does_not_have_is_refused(plan, words):
+def test_a_seed_that_the_experiment_does_not_have_is_refused(finished, words):
     with pytest.raises(ParamsError, match=r"--seeds: 1 of .*; allowed 0, 3"):
         main(words)
 
 
-FURTHER = """  further:
-    extends: longer
-    data: more
-
-arms:
-"""
-MORE = """      more:
-        turns: 2
-        shares:
-          shapes: {questions: 4, per_picture: 1}
-        start: {data: mix, arm: low}
-      mix:
-"""
-
-
-@pytest.fixture
-def started(plan):
-    """Finished runs of an experiment whose runs start from `low` of the plan's."""
-    Path("params.yaml").write_text(
-        EXAMPLE.replace("\narms:\n", FURTHER).replace("      mix:\n", MORE), encoding="utf-8"
-    )
-    for arm in LIKE:
-        for seed in SEEDS:
-            finish(arm, seed, "more")
-
-
-def test_runs_are_held_against_the_published_run_that_they_start_from(started):
-    main(["further", "longer", "--keep"])
-    shutil.rmtree("results")
-    own = json.loads(main(["further", "--json"]))["further"]
-    gained = {row["arm"]: row for row in own["over_start"]}
-    assert list(gained) == list(LIKE)
-    assert (gained["low"]["difference"], gained["low"]["seeds"]) == (0, 2)
-    against = {row["arm"]: row["difference"] for row in own["overall"]}
-    assert gained["none"]["difference"] == pytest.approx(-against["low"])
-    text = main(["further", "--figures", "drawn"])
-    assert "against start, mean over benchmarks" in text
-    assert Path("drawn/further-over_start.png").exists()
-
-
-def test_a_start_that_is_not_published_is_named_and_the_rest_is_shown(started):
-    main(["further", "longer", "--keep"])
-    layout.published("long", "mix", "low", 3).unlink()
-    (own,) = json.loads(main(["further", "--json"])).values()
-    assert own["notes"] == ["Not published: low (seed 3)."]
-    assert {row["seeds"] for row in own["over_start"]} == {1}
-    layout.published("long", "mix", "low", 0).unlink()
-    (own,) = json.loads(main(["further", "--json"])).values()
-    assert own["over_start"] == [] and len(own["overall"]) == 2
-
-
-def test_what_is_missing_is_named_and_the_rest_is_shown(plan):
+def test_what_is_missing_is_named_and_the_rest_is_shown(finished):
     main(["longer", "--keep"])
     layout.published("long", "mix", "low", 3).unlink()
     text = main(["longer"])
@@ -225,7 +128,7 @@ def test_what_is_missing_is_named_and_the_rest_is_shown(plan):
 
 
 @pytest.mark.parametrize("computed_in", ["bfloat16", "float32"])
-def test_answers_chosen_among_words_that_tie_are_told_and_kept(computed_in, plan):
+def test_answers_chosen_among_words_that_tie_are_told_and_kept(computed_in, finished):
     main(["longer", "--keep"])
     assert "tie" not in main(["longer"])
     for seed in (0, 3):  # of runs that were published before it was told
@@ -241,19 +144,19 @@ def test_answers_chosen_among_words_that_tie_are_told_and_kept(computed_in, plan
     assert (rounded in text) == (computed_in == "bfloat16")
 
 
-def test_markdown_has_both_tables(plan):
+def test_markdown_has_both_tables(finished):
     main(["longer", "--keep"])
     text = main(["longer", "--markdown"])
     assert "| arm | trainable (LLM) | with connector |" in text
     assert "| arm | against none, mean over benchmarks |" in text
 
 
-def test_nothing_published_is_said_in_words(plan):
+def test_nothing_published_is_said_in_words(finished):
     assert main([]) == "Nothing that params.yaml asks for is published."
     assert "Not published: none (seed 0, 3), edit (seed 0, 3), low (seed 0, 3)." in main(["longer"])
 
 
-def test_a_damaged_file_is_named(plan):
+def test_a_damaged_file_is_named(finished):
     main(["longer", "--keep"])
     path = layout.published("long", "mix", "edit", 0)
     record = read_json(path)
@@ -263,48 +166,12 @@ def test_a_damaged_file_is_named(plan):
         main(["longer"])
 
 
-def test_an_unknown_experiment_is_refused(plan):
+def test_an_unknown_experiment_is_refused(finished):
     with pytest.raises(ParamsError, match="longr is unknown"):
         main(["longr"])
 
 
-def test_attention_from_kept_outcomes_is_that_of_the_runs_themselves(plan):
-    main(["longer", "--keep"])
-    shutil.rmtree("results")
-    runs = [attention(arm, seed) for arm in LIKE for seed in SEEDS]
-    expected = shift.shifts(runs, arms=list(LIKE), control="none").to_dict("records")
-    assert told()["attention"] == json.loads(json.dumps(expected)) != []
-    assert "LMAR / none's, all layers" in main(["longer"])
-
-
-def test_attention_that_was_asked_for_otherwise_is_left_out_and_scores_stay(plan):
-    main(["longer", "--keep"])
-    more = EXAMPLE.replace(
-        "attention: {benchmark: shapes, questions: 4}", "attention: {benchmark: shapes, questions: 5}"
-    )
-    Path("params.yaml").write_text(more, encoding="utf-8")
-    assert (told()["attention"], len(told()["runs"])) == ([], 6)
-
-
-def test_attention_that_is_not_measured_is_not_kept(plan, monkeypatch):
-    states = {"tune": "done", "predict": "done", "score": "done", "attention": "missing"}
-    monkeypatch.setattr(Standing, "run", lambda self, run: states)
-    main(["longer", "--keep"])
-    assert layout.published("long", "mix", "edit", 0).exists()
-    assert not layout.published_attention("long", "mix", "edit", 0).exists()
-
-
-def test_damaged_attention_is_named(plan):
-    main(["longer", "--keep"])
-    path = layout.published_attention("long", "mix", "edit", 0)
-    record = read_json(path)
-    record["samples"]["mass"]["visual"].pop()
-    write_json(path, record)
-    with pytest.raises(DataError, match=r"seed0-attention.json: not what .*layers are expected"):
-        main(["longer"])
-
-
-def test_figures_are_drawn_of_what_is_published(plan):
+def test_figures_are_drawn_of_what_is_published(finished):
     main(["longer", "--keep", "--figures", "drawn"])
     drawn = sorted(path.name for path in Path("drawn").iterdir())
     figures = ("differences", "lmar", "pareto", "scores", "visual_share")
@@ -312,6 +179,6 @@ def test_figures_are_drawn_of_what_is_published(plan):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in Path("drawn").iterdir())
 
 
-def test_nothing_is_drawn_where_nothing_is_published(plan):
+def test_nothing_is_drawn_where_nothing_is_published(finished):
     assert "Not published" in main(["longer", "--figures", "drawn"])
     assert not list(Path().glob("drawn/*"))
