@@ -194,10 +194,10 @@ def origin(found: Found) -> list[str]:
 
 
 def frames_of(plan: Plan, experiment: str, found: Found) -> list[Any]:
-    """The table of scores, that of differences to the control, to the tuned run where runs start from one, and of LMAR
-    against the control's where attention is published.
+    """The tables of scores, of differences to the control and, where there are such, of single seeds, of differences
+    to the tuned run that runs start from, and of LMAR against the control's.
     """
-    from steering.analyse import overall, shift, tables
+    from steering.analyse import by_seed, overall, shift, tables
     from steering.analyse.written import wide
     from steering.evaluate.results import labels_of
 
@@ -208,14 +208,16 @@ def frames_of(plan: Plan, experiment: str, found: Found) -> list[Any]:
     together = overall.overall(scores, arms=arms, control=control)
     over_start = overall.over_start(scores, found.starts, arms=arms)
     looked = shift.shifts(found.attention, arms=arms, control=control)
+    single = by_seed.by_seed(scores, arms=arms, control=control)
     frames = [wide(tables.rows_to_read(table, metrics, arms=arms)), overall.to_read(together, control)]
+    frames += [by_seed.to_read(single, control)] if len(single) else []
     frames += [overall.to_read(over_start, tables.START)] if len(over_start) else []
     return frames + ([shift.to_read(looked, control)] if len(looked) else [])
 
 
 def draw(plan: Plan, experiment: str, found: Found, folder: Path) -> None:
     """Write the report's figures of scores and attention; none where nothing is published."""
-    from steering.analyse import rendering, report, shift, tables
+    from steering.analyse import by_seed, rendering, report, shift, tables
 
     wanted, scores = plan.experiment(experiment), found.scores
     table = tables.collect(found.with_starts, manifests=found.records, experiment=experiment)
@@ -226,12 +228,15 @@ def draw(plan: Plan, experiment: str, found: Found, folder: Path) -> None:
     )
     gained = report.start_charts(tables.differences(found.with_starts, control=tables.START), arms)
     looks = report.attention_charts(shift.curves(found.attention, arms), arms)
+    single = by_seed.by_seed(scores, arms=arms, control=wanted.control)
+    seeds = [("seeds", by_seed.strip(single, arms))] if len(single) else []
     folder.mkdir(parents=True, exist_ok=True)
-    for name, chart in chain(charts, gained, looks):
+    for name, chart in chain(charts, seeds, gained, looks):
         rendering.save_png(chart, folder / f"{experiment}-{name}.png")
 
 
 def as_json(plan: Plan, experiment: str, found: Found) -> Record:
+    from steering.analyse.by_seed import by_seed
     from steering.analyse.overall import over_start, overall
     from steering.analyse.shift import shifts
 
@@ -240,8 +245,12 @@ def as_json(plan: Plan, experiment: str, found: Found) -> Record:
     gained = over_start(found.scores, found.starts, arms=wanted.arms).to_dict("records")
     looks = shifts(found.attention, arms=wanted.arms, control=wanted.control).to_dict("records")
     runs = [{key: told[key] for key in ("arm", "seed", "made")} for told in found.records]
-    told = {"overall": together.to_dict("records"), "over_start": gained, "attention": looks, "notes": found.notes}
-    return {"runs": runs, "against": wanted.control, **told}
+    single = by_seed(found.scores, arms=wanted.arms, control=wanted.control)
+    seeds = [
+        {key: None if value != value else value for key, value in row.items()} for row in single.to_dict("records")
+    ]
+    compared = {"overall": together.to_dict("records"), "by_seed": seeds, "over_start": gained, "attention": looks}
+    return {"runs": runs, "against": wanted.control, **compared, "notes": found.notes}
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def to_read(frame: pd.DataFrame, control: str) -> pd.DataFrame:
 
 def _against(scores: Sequence[Score], arm: str, control: str, benchmarks: Sequence[str]) -> dict[str, Any] | None:
     """The row of one arm, or None where no training seed has all *benchmarks* in both arms."""
-    ours, theirs = _complete(scores, arm, benchmarks), _complete(scores, control, benchmarks)
+    ours, theirs = complete(scores, arm, benchmarks), complete(scores, control, benchmarks)
     seeds = sorted(ours.keys() & theirs.keys())
     if not seeds:
         return None
@@ -71,7 +71,7 @@ def _against(scores: Sequence[Score], arm: str, control: str, benchmarks: Sequen
     return {"arm": arm, **counts, "difference": 100 * found.value, **points, "p": p}
 
 
-def _complete(scores: Sequence[Score], arm: str, benchmarks: Sequence[str]) -> dict[Any, list[Score]]:
+def complete(scores: Sequence[Score], arm: str, benchmarks: Sequence[str]) -> dict[Any, list[Score]]:
     """{training seed: its scores in the order of *benchmarks*}, seeds that lack one left out."""
     found: dict[Any, dict[str, Score]] = {}
     for score in scores:

@@ -97,6 +97,7 @@ def test_charts_are_valid_json(page: str) -> None:
         "lmar",
         "visual_share",
         "attention_cost",
+        "seeds",
     }
 
 

@@ -174,7 +174,7 @@ def test_an_unknown_experiment_is_refused(finished):
 def test_figures_are_drawn_of_what_is_published(finished):
     main(["longer", "--keep", "--figures", "drawn"])
     drawn = sorted(path.name for path in Path("drawn").iterdir())
-    figures = ("differences", "lmar", "pareto", "scores", "visual_share")
+    figures = ("differences", "lmar", "pareto", "scores", "seeds", "visual_share")
     assert drawn == [f"longer-{figure}.png" for figure in figures]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in Path("drawn").iterdir())
 

@@ -14,11 +14,13 @@ from steering.analyse.sections.attention_shift import attention_shift
 from steering.analyse.sections.maps import maps
 from steering.analyse.sections.overhead import overhead
 from steering.analyse.sections.section import Section
+from steering.analyse.sections.seeds import seeds
 
 if TYPE_CHECKING:
     from steering.analyse.report import ReportInput
 
 SECTIONS: Mapping[str, Callable[[ReportInput], Section | None]] = {
+    "seeds": seeds,
     "paper": paper.section,
     "depth": depth.section,
     "attention_shift": attention_shift,
