@@ -121,7 +121,7 @@ def paired_difference(
     groups, (differences,) = paired([first], [second], column)
     found = interval(mean_of(differences), groups, resamples=resamples, seed=seed, level=level)
     p = sign_flips(differences, groups, resamples=resamples, seed=seed)
-    count = len(set(groups))
+    _, count = indexed(groups)
     test = f"two-sided sign flips of {count} groups, {resamples} draws"
     return Difference(found.value, found.low, found.high, p, test, len(differences), count)
 
@@ -133,8 +133,8 @@ def sign_flips(
 
     Counts flips at least as far from 0: (1 + count) / (1 + resamples).
     """
-    index, groups_held = indexed(groups)
-    sums = np.bincount(index, weights=differences, minlength=groups_held).astype(float)
+    index, count = indexed(groups)
+    sums = np.bincount(index, weights=differences, minlength=count).astype(float)
     return _share_beyond(sums, resamples, seed)
 
 
