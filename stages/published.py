@@ -246,9 +246,7 @@ def as_json(plan: Plan, experiment: str, found: Found) -> Record:
     looks = shifts(found.attention, arms=wanted.arms, control=wanted.control).to_dict("records")
     runs = [{key: told[key] for key in ("arm", "seed", "made")} for told in found.records]
     single = by_seed(found.scores, arms=wanted.arms, control=wanted.control)
-    seeds = [
-        {key: None if value != value else value for key, value in row.items()} for row in single.to_dict("records")
-    ]
+    seeds = single.astype(object).where(single.notna(), None).to_dict("records")
     compared = {"overall": together.to_dict("records"), "by_seed": seeds, "over_start": gained, "attention": looks}
     return {"runs": runs, "against": wanted.control, **compared, "notes": found.notes}
 

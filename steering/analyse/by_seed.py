@@ -20,7 +20,6 @@ from steering.analyse.overall import complete
 from steering.analyse.reading import signed
 
 COLUMNS = ["arm", "seed", "value", "difference"]
-MEAN, SPREAD = "mean", "s.d. of seeds"
 
 
 def by_seed(scores: Sequence[Mapping[str, Any]], *, arms: Sequence[str], control: str = "none") -> pd.DataFrame:
@@ -47,10 +46,10 @@ def to_read(frame: pd.DataFrame, control: str) -> pd.DataFrame:
     rows = []
     for arm, own in frame.groupby("arm", sort=False):
         cells = {row["seed"]: _cell(row["value"], row["difference"]) for row in own.to_dict("records")}
-        spread = f"{own['value'].std():.1f}" if len(own) > 1 else ""
-        mean = _cell(own["value"].mean(), own["difference"].mean())
-        rows.append({f"arm (against {control})": arm, **{f"seed {seed}": cells.get(seed, "") for seed in seeds}})
-        rows[-1] |= {MEAN: mean, SPREAD: spread}
+        told = {f"seed {seed}": cells.get(seed, "") for seed in seeds}
+        told |= {"mean": _cell(own["value"].mean(), own["difference"].mean())}
+        told |= {"s.d. of seeds": f"{own['value'].std():.1f}" if len(own) > 1 else ""}
+        rows.append({f"arm (against {control})": arm, **told})
     return pd.DataFrame(rows)
 
 
