@@ -1,8 +1,9 @@
-"""Tiny random parts for all tests: a byte-level tokenizer, language models of two families, whole models of them."""
+"""Tiny random parts for all tests: tokenizer, language models of two families, whole models; small params and plans."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,15 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from steering.arms import NoneSettings
+from steering.errors import ParamsError
 from steering.methods import attach
 from steering.model.composed import ComposedModel
 from steering.model.connectors import build_connector
 from steering.model.language import build_language_model
+from steering.params import Params, load
+from steering.plan import Plan
+from tests.params_text import TINY, Change
+from tests.plan_slices import TEXT
 
 SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|endoftext|>"]
 SIZES: dict[str, Any] = {
@@ -77,3 +83,39 @@ def make_language_model_fixture() -> Callable[..., Any]:
 @pytest.fixture(scope="session", name="make_model")
 def make_model_fixture() -> Callable[..., ComposedModel]:
     return make_model
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Callable[..., Params]:
+    """The params of TINY after *changes*, each a text and what replaces its first occurrence."""
+
+    def loading(*changes: Change) -> Params:
+        text = TINY
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new, 1)
+        (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+        return load(tmp_path / "params.yaml")
+
+    return loading
+
+
+@pytest.fixture
+def faults(loaded: Callable[..., Params]) -> Callable[..., list[str]]:
+    def finding(*changes: Change) -> list[str]:
+        with pytest.raises(ParamsError) as caught:
+            loaded(*changes)
+        return [fault.split("params.yaml: ", 1)[1] for fault in caught.value.faults]
+
+    return finding
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Callable[..., Plan]:
+    """The plan of example.yaml, or of another text."""
+
+    def planning(text: str = TEXT) -> Plan:
+        (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+        return Plan(load(tmp_path / "params.yaml"))
+
+    return planning

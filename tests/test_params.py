@@ -3,52 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 import pytest
-import yaml
 
 from steering.errors import ParamsError
-from steering.evaluate.benchmarks import FORMS
-from steering.evaluate.judge import JudgedForm as takes_a_judge
-from steering.params import Params, load
-from steering.params.judges import JudgedForm
+from steering.params import load
 from steering.references import RULES
+from tests.params_text import TINY
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS = (ROOT / "params.yaml").read_text(encoding="utf-8")
-
-TINY = (ROOT / "tests/tiny_params.yaml").read_text(encoding="utf-8")
-
-
-Change = tuple[str, str]
-
-
-@pytest.fixture
-def loaded(tmp_path) -> Callable[..., Params]:
-    """The params of TINY after *changes*, each a text and what replaces its first occurrence."""
-
-    def loading(*changes: Change) -> Params:
-        text = TINY
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new, 1)
-        (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
-        return load(tmp_path / "params.yaml")
-
-    return loading
-
-
-@pytest.fixture
-def faults(loaded) -> Callable[..., list[str]]:
-    def finding(*changes: Change) -> list[str]:
-        with pytest.raises(ParamsError) as caught:
-            loaded(*changes)
-        return [fault.split("params.yaml: ", 1)[1] for fault in caught.value.faults]
-
-    return finding
 
 
 def test_the_projects_own_params_are_valid():
@@ -278,160 +243,3 @@ def test_token_control_edits_layers_that_the_language_model_has(loaded, layers, 
         return
     with pytest.raises(ParamsError, match=rf"worlds.small.analyses.token_control.layers: {wrong}"):
         loaded(("    pretrain:", asked))
-
-
-EXTENDED = "  big:\n    extends: small\n    tune: {steps: 50}\nlanguage_models:"
-
-
-def test_a_world_extends_another_deeply(loaded):
-    worlds = loaded(("language_models:", EXTENDED)).worlds
-    assert worlds["big"].tune == worlds["small"].tune.model_copy(update={"steps": 50})
-    assert worlds["big"].benchmarks == worlds["small"].benchmarks
-    assert worlds["small"].tune.steps == 5
-
-
-def test_a_null_takes_away_what_the_base_gives(loaded):
-    taken = "  big:\n    extends: small\n    pretrain: {warm_start: null}\nlanguage_models:"
-    worlds = loaded(("language_models:", taken)).worlds
-    assert worlds["big"].pretrain.warm_start is None
-    assert worlds["small"].pretrain.warm_start is not None
-
-
-@pytest.mark.parametrize(
-    ("base", "hint"), [("smal", " (did you mean small?)"), ("big", " (did you mean big?)"), ("[x]", "")]
-)
-def test_extending_what_is_no_world_above_is_the_only_fault(faults, base, hint):
-    found = faults(("language_models:", EXTENDED.replace("extends: small", f"extends: {base}")))
-    shown = str(yaml.safe_load(base))
-    assert found == [f"worlds.big.extends: {shown} is no complete world above it{hint}"]
-
-
-def test_worlds_that_extend_each_other_are_refused(faults):
-    both = "  a: {extends: b}\n  b: {extends: a}\nlanguage_models:"
-    assert [fault.split(" is ")[0] for fault in faults(("language_models:", both))] == [
-        "worlds.a.extends: b",
-        "worlds.b.extends: a",
-    ]
-
-
-def test_a_fault_of_a_base_is_told_once(faults):
-    assert faults(("language_models:", EXTENDED), ("turns: 2", "turns: 0")) == [
-        "worlds.small.mixtures.mix.turns: found 0; allowed: greater than or equal to 1"
-    ]
-
-
-@pytest.mark.parametrize("section", ["default", "experiments", "arms", "worlds", "language_models", "sources"])
-@pytest.mark.parametrize("content", ["3", "[a]", "null", "{a: 1}", "{1: {}}", "{a: [b]}", '"text"'])
-def test_no_malformed_section_ends_in_a_traceback(tmp_path, section, content):
-    whole = yaml.safe_load(TINY) | {section: yaml.safe_load(content)}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
-    with pytest.raises(ParamsError, match=section):
-        load(tmp_path / "params.yaml")
-
-
-EXPERIMENT_KEYS = ["world", "data", "arms", "control", "seeds", "attention", "split", "title", "question", "extends"]
-MALFORMED = [(key, content) for key in EXPERIMENT_KEYS for content in (3, ["a"], {"a": 1}, None)]
-MALFORMED.remove(("data", None))  # without data an experiment is sized only
-
-
-@pytest.mark.parametrize(("key", "content"), MALFORMED)
-def test_no_malformed_experiment_ends_in_a_traceback(tmp_path, key, content):
-    whole = yaml.safe_load(TINY)
-    whole["experiments"]["table"][key] = content
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
-    with pytest.raises(ParamsError, match=rf"experiments\.table\.{key}"):
-        load(tmp_path / "params.yaml")
-
-
-def test_an_experiment_without_data_needs_no_attention(tmp_path):
-    whole = yaml.safe_load(TINY)
-    del whole["experiments"]["table"]["data"], whole["experiments"]["table"]["attention"]
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
-    assert load(tmp_path / "params.yaml").experiments["table"].data is None
-
-
-def test_an_experiment_with_data_needs_attention_and_a_pretrained_connector(tmp_path):
-    whole = yaml.safe_load(TINY)
-    del whole["experiments"]["table"]["attention"], whole["worlds"]["small"]["pretrain"]
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
-    with pytest.raises(ParamsError) as caught:
-        load(tmp_path / "params.yaml")
-    assert "experiments.table.attention: missing" in str(caught.value)
-    assert "experiments.table.data: mix in world small, which has no pretrain" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "mixture",
-    ["{turns: 2}", "{conversations: pictures, turns: 2}", "{shares: {shapes: {questions: 2, per_picture: 1}}}"],
-)
-def test_a_mixture_is_of_shares_or_of_own_conversations(faults, mixture):
-    told = TINY[TINY.index("    mixtures:") : TINY.index("    tune:")]
-    (fault,) = faults((told, f"    mixtures: {{mix: {mixture}}}\n"))
-    assert "allowed: conversations, the name of a data set, or shares with turns" in fault
-
-
-def test_unknown_conversations_are_named(faults):
-    told = TINY[TINY.index("    mixtures:") : TINY.index("    tune:")]
-    assert faults((told, "    mixtures: {mix: {conversations: pictuers}}\n")) == [
-        "worlds.small.mixtures.mix.conversations: pictuers is unknown; allowed: pictures (did you mean pictures?)"
-    ]
-
-
-def test_live_features_have_no_warm_start(faults):
-    (fault,) = faults(("    connector:", "    features: live\n    connector:"))
-    assert "features live with a warm_start" in fault
-
-
-def test_pretraining_leaves_the_encoder_alone(faults):
-    (fault,) = faults(("recipe: {steps: 1,", "recipe: {encoder_layers: 1, encoder_learning_rate: 1e-3, steps: 1,"))
-    assert "stage 1 trains the connector alone" in fault
-
-
-PROMPT = f"{{file: prompts/mmvet.txt, sha256: '{'0' * 64}'}}"
-JUDGED = (
-    ("worlds:\n", f"judges:\n  gpt: {{url: 'https://host/v1', model: gpt-4, prompts: {{mmvet: {PROMPT}}}}}\nworlds:\n"),
-    ("    template: chatml\n", "    template: chatml\n    judge: gpt\n"),
-)
-
-
-def test_a_world_takes_a_judge_by_name(loaded):
-    params = loaded(*JUDGED)
-    assert params.worlds["small"].judge == "gpt"
-    assert params.judges["gpt"].prompts["mmvet"].file == "prompts/mmvet.txt"
-
-
-def test_an_unknown_judge_names_the_nearest(faults):
-    found = faults(JUDGED[0], ("    template: chatml\n", "    template: chatml\n    judge: gtp\n"))
-    assert found == ["worlds.small.judge: gtp is unknown; allowed: gpt (did you mean gpt?)"]
-    assert faults(JUDGED[1]) == ["worlds.small.judge: gpt is unknown; allowed: "]
-
-
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ([("model: gpt-4,", "model: gpt-4, key_variable: sk-secret,")], ["key_variable: no variable's name"]),
-        ([("https://host/v1", "https://me:sk-secret@host/v1")], ["url: no bare address"]),
-        ([("https://host/v1", "https://host/v1?key=sk-secret")], ["url: no bare address"]),
-        (
-            [("https://host/v1", "ftp://sk-secret"), ("model: gpt-4,", "model: gpt-4, key_variable: sk-secret,")],
-            ["url: no bare address", "key_variable: no variable's name"],
-        ),
-    ],
-)
-def test_a_key_in_place_of_its_variables_name_is_refused_and_not_repeated(faults, changes, told):
-    (found,) = faults(*JUDGED, *changes)
-    assert found.startswith("judges.gpt: found ")
-    assert all(words in found for words in told)
-    assert "secret" not in found
-
-
-def test_a_judges_prompt_is_pinned(faults):
-    (found,) = faults(*JUDGED, (f", sha256: '{'0' * 64}'", ""))
-    assert found == "judges.gpt.prompts.mmvet.sha256: missing; needed here: file, sha256"
-
-
-def test_only_forms_that_take_a_judge_have_a_prompt(faults):
-    (found,) = faults(*JUDGED, ("prompts: {mmvet:", "prompts: {vqa:"))
-    assert found.startswith("judges.gpt.prompts.vqa")
-    assert "'mmvet' or 'hallusion'" in found
-    assert set(get_args(JudgedForm)) == {name for name, form in FORMS.items() if isinstance(form, takes_a_judge)}

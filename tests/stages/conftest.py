@@ -1,25 +1,35 @@
-"""A tiny world on disk: six pictures with yes/no questions, and the folders a job finds before it starts."""
+"""A tiny world on disk, with the folders that a job finds before it starts, and the page that answers about it."""
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chat_world import built
 from finished_runs import EXAMPLE, LIKE, SEEDS, finish
 from PIL import Image
+from transformers import PreTrainedTokenizerBase
 
 from stages import check
 from steering import layout
+from steering.chat.answering import Answering
+from steering.chat.pictures import WorldPictures
+from steering.chat.runs import Finished
+from steering.chat.server import Page
+from steering.chat.session import Session
 from steering.data.shards import write_images
 from steering.evaluate import journal
 from steering.manifest import sha256_file, write_json
 from steering.params import load
 from steering.plan import Plan
 from steering.standing import Standing
+from tests.stages.chat_page import EDIT, JSON, Reply
 
 CATEGORIES = ("random", "popular", "adversarial")
 COLOURS = ("red", "green", "blue", "white", "black", "yellow")
@@ -104,3 +114,53 @@ def finished(here, monkeypatch) -> Plan:
     rules = ("tune", "predict", "score", "attention")
     monkeypatch.setattr(Standing, "run", lambda self, run: dict.fromkeys(rules, "done"))
     return plan
+
+
+@pytest.fixture(scope="module")
+def page_world(
+    tmp_path_factory: pytest.TempPathFactory,
+    tokenizer: PreTrainedTokenizerBase,
+    make_language_model: Callable[..., Any],
+    put_manifest: Callable[..., None],
+) -> Iterator[tuple[Plan, list[Finished]]]:
+    """The plan of a tiny world and its finished runs, in a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("page"))
+        yield built(make_language_model(), tokenizer, put_manifest)
+
+
+@pytest.fixture(scope="module")
+def page(page_world: tuple[Plan, list[Finished]]) -> Iterator[Page]:
+    plan, runs = page_world
+    run = next(run for run in runs if run.name == EDIT)
+    with Page(Answering(Session(longest=6), WorldPictures(plan, "tiny"), runs, run), 0) as served:
+        thread = threading.Thread(target=served.serve_forever, daemon=True)
+        thread.start()
+        yield served
+        served.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def send(page: Page) -> Callable[..., Reply]:
+    def request(method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", page.server_port, timeout=120)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, named)
+        reply = connection.getresponse()
+        content = reply.read()
+        connection.close()
+        told = json.loads(content) if reply.headers["Content-Type"] == JSON else content
+        return reply.status, told, reply.headers
+
+    return request
+
+
+@pytest.fixture
+def post(send: Callable[..., Reply]) -> Callable[..., Reply]:
+    return lambda path, told, **headers: send("POST", path, json.dumps(told).encode(), Content_Type=JSON, **headers)
+
+
+@pytest.fixture
+def ask(post: Callable[..., Reply]) -> Callable[..., Reply]:
+    return lambda **told: post("/api/ask", {"run": EDIT, "question": "Is there a 1?", **told})

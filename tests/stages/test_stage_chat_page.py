@@ -1,80 +1,18 @@
-"""The page answers, refuses what it should in words, and works in a browser without asking anybody else."""
+"""The page answers, shows what it was given, and works in a browser without asking anybody else."""
 
 from __future__ import annotations
 
-import http.client
 import io
-import json
-import threading
-import zlib
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from chat_world import built, drawn
+from chat_world import drawn
 from PIL import Image
 
-from steering.chat import answering, pictures, server
-from steering.chat.answering import Answering
-from steering.chat.pictures import WorldPictures
-from steering.chat.runs import Finished
-from steering.chat.server import Page
-from steering.chat.session import Session
-from steering.plan import Plan
+from steering.chat import answering
+from tests.stages.chat_page import EDIT, LOW, WHOLE, upload
 from tests.tracking.needed import needed
-
-JSON, BYTES = server.JSON, server.BYTES
-EDIT, LOW, NONE, WHOLE = (f"tiny/mix/{arm}/seed0" for arm in ("edit", "low", "none", "whole"))
-Reply = tuple[int, Any, http.client.HTTPMessage]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory, tokenizer, make_language_model, put_manifest) -> Iterator[tuple[Plan, list[Finished]]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("page"))
-        yield built(make_language_model(), tokenizer, put_manifest)
-
-
-@pytest.fixture(scope="module")
-def page(world) -> Iterator[Page]:
-    plan, runs = world
-    run = next(run for run in runs if run.name == EDIT)
-    with Page(Answering(Session(longest=6), WorldPictures(plan, "tiny"), runs, run), 0) as served:
-        thread = threading.Thread(target=served.serve_forever, daemon=True)
-        thread.start()
-        yield served
-        served.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def send(page) -> Callable[..., Reply]:
-    def request(method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", page.server_port, timeout=120)
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, body, named)
-        reply = connection.getresponse()
-        content = reply.read()
-        connection.close()
-        told = json.loads(content) if reply.headers["Content-Type"] == JSON else content
-        return reply.status, told, reply.headers
-
-    return request
-
-
-@pytest.fixture
-def post(send) -> Callable[..., Reply]:
-    return lambda path, told, **headers: send("POST", path, json.dumps(told).encode(), Content_Type=JSON, **headers)
-
-
-@pytest.fixture
-def ask(post) -> Callable[..., Reply]:
-    return lambda **told: post("/api/ask", {"run": EDIT, "question": "Is there a 1?", **told})
-
-
-def upload(send: Callable[..., Reply], content: bytes, kind: str = BYTES) -> Reply:
-    return send("POST", "/api/upload", content, Content_Type=kind)
 
 
 @pytest.mark.parametrize(("path", "holds"), [("/", b"<title>"), ("/page.css", b":root"), ("/page.js", b"use strict")])
@@ -141,123 +79,6 @@ def test_only_the_latest_uploads_are_remembered(send, ask, monkeypatch):
     keys = [upload(send, drawn(colour))[1]["id"] for colour in ("red", "green", "blue")]
     assert ask(picture=keys[0])[:2] == (400, {"error": "picture: no longer here; choose it again"})
     assert ask(picture=keys[2])[0] == 200
-
-
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "localhost.:{port}", ""]
-)
-@pytest.mark.parametrize("path", ["/", "/picture/0"])
-def test_another_host_is_refused(host, path, send, page):
-    status, told, _ = send("GET", path, Host=host.format(port=page.server_port))
-    assert status == 403 and told["error"].startswith("Host: ") and page.address in told["error"]
-
-
-@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
-def test_this_machine_s_names_are_let_in(name, send, page):
-    assert send("GET", "/", Host=f"{name}:{page.server_port}")[0] == 200
-
-
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
-def test_another_page_may_not_ask(origin, post):
-    status, told, _ = post("/api/state", {}, Origin=origin)
-    assert status == 403 and told["error"].startswith(f"Origin: {origin}")
-
-
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
-@pytest.mark.parametrize(("path", "allowed"), [("/api/ask", JSON), ("/api/upload", BYTES)])
-def test_what_any_page_may_send_unasked_is_refused(kind, path, allowed, send):
-    status, told, _ = send("POST", path, b"{}", Content_Type=kind)
-    assert (status, told) == (415, {"error": f"Content-Type: {kind}; allowed {allowed}"})
-
-
-def test_too_large_an_upload_is_refused_in_words(send, monkeypatch):
-    monkeypatch.setattr(server, "MOST_BYTES", 1000)
-    status, told, _ = upload(send, bytes(3_000_000))
-    assert (status, told) == (413, {"error": "3,000,000 bytes; allowed up to 1,000"})
-
-
-def test_too_long_a_question_is_refused_in_words(send, ask):
-    assert send("POST", "/api/ask", bytes(100_000), Content_Type=JSON)[0] == 413
-    status, told, _ = ask(question="x" * 2001)
-    assert status == 400 and told["error"].startswith("question: ")
-
-
-def bomb() -> bytes:
-    """A PNG whose head promises 20,000 x 20,000 pixels."""
-    content = bytearray(drawn("red"))
-    content[16:24] = (20_000).to_bytes(4, "big") * 2
-    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
-    return bytes(content)
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (b"", "upload: no picture; allowed JPEG"),
-        (b"#!/bin/sh", "upload: no picture; allowed JPEG"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "upload: no picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "upload: no picture"),
-        (drawn("red")[:-30], "upload: no picture"),
-        (bomb(), "upload: too many pixels; allowed 50,000,000"),
-    ],
-    ids=["empty", "script", "svg", "postscript", "cut short", "bomb"],
-)
-def test_what_is_no_picture_is_refused_in_words(content, told, send):
-    status, reply, _ = upload(send, content)
-    assert status == 400 and reply["error"].startswith(told)
-
-
-def test_more_pixels_than_allowed_are_refused_before_they_are_decoded(send, monkeypatch):
-    monkeypatch.setattr(pictures, "MOST_PIXELS", 1000)
-    assert upload(send, drawn("red"))[1] == {"error": "upload: 40 x 40 pixels; allowed 1,000 in all"}
-
-
-@pytest.mark.parametrize(
-    "path", ["/../params.yaml", "/params.yaml", "/page.html", "/api/ask", "//etc/passwd", "/page.js/"]
-)
-def test_no_path_of_a_client_is_opened(path, send):
-    assert send("GET", path)[0] == 404
-
-
-@pytest.mark.parametrize("key", ["../../params.yaml", "%2e%2e/params.yaml", "pictures/test/0.png", "99", ""])
-def test_a_picture_is_a_number_and_no_path(key, send):
-    assert send("GET", f"/picture/{key}")[:2] == (400, {"error": "picture: no longer here; choose it again"})
-
-
-@pytest.mark.parametrize("path", ["/api/ask", "/api/state", "/api/upload"])
-def test_json_is_for_posts_alone(path, send):
-    assert send("GET", path)[0] == 404
-
-
-@pytest.mark.parametrize(
-    ("posted", "told"),
-    [
-        ({"run": "tiny/mix/edti/seed0"}, "run: tiny/mix/edti/seed0 is not among the arms here"),
-        ({"strength": 3.0}, "strength: Input should be less than or equal to 2"),
-        ({"strength": "much"}, "strength: Input should be a valid number"),
-        ({"question": ""}, "question: String should have at least 1 character"),
-        ({"path": "/etc/passwd"}, "path: Extra inputs are not permitted"),
-        ({"picture": "77"}, "picture: no longer here; choose it again"),
-    ],
-)
-def test_a_fault_of_the_page_is_told_in_words(posted, told, ask):
-    assert ask(**posted)[:2] == (400, {"error": told})
-
-
-@pytest.mark.parametrize(("body", "told"), [(b"{", "not JSON"), (b"[]", "not a JSON object"), (b"\xff", "not JSON")])
-def test_what_is_not_json_is_told(body, told, send):
-    assert send("POST", "/api/ask", body, Content_Type=JSON)[:2] == (400, {"error": told})
-
-
-def test_a_fault_of_the_server_s_own_is_told_too(ask, page, monkeypatch):
-    monkeypatch.setattr(page.answering.session, "answer", lambda *words, **options: 1 / 0)
-    status, told, _ = ask()
-    assert status == 500 and told["error"].startswith("ZeroDivisionError")
-
-
-def test_a_port_that_is_taken_is_told(page):
-    with pytest.raises(Exception, match=f"port: {page.server_port}: .* allowed a free one"):
-        Page(page.answering, page.server_port)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ KEY = "sk-very-secret-4711"
 @pytest.fixture(scope="module")
 def misbehaving() -> ModuleType:
     """The loopback endpoint of the judge's own tests."""
-    path = Path(__file__).resolve().parent.parent / "evaluate" / "test_judge.py"
+    path = Path(__file__).resolve().parent.parent / "evaluate" / "judge_endpoint.py"
     spec = importlib.util.spec_from_file_location("misbehaving_endpoint", path)
     assert spec
     assert spec.loader

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from official_files import make_all
 
 from steering.data.builders import ALL
 from steering.data.conversations import read
@@ -16,11 +15,6 @@ from steering.params import load
 
 PARAMS = load(Path(__file__).resolve().parents[3] / "params.yaml")
 WORLDS = ("3b", "mrt")
-
-
-@pytest.fixture(scope="module")
-def downloads(tmp_path_factory) -> dict[str, Path]:
-    return make_all(tmp_path_factory.mktemp("downloads"))
 
 
 @pytest.fixture(scope="module", params=WORLDS)
