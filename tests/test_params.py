@@ -13,7 +13,6 @@ from steering.references import RULES
 from tests.params_text import TINY
 
 ROOT = Path(__file__).resolve().parent.parent
-PARAMS = (ROOT / "params.yaml").read_text(encoding="utf-8")
 
 
 def test_the_projects_own_params_are_valid():

@@ -9,7 +9,7 @@ from typing import Any
 from steering.chat import server
 
 JSON, BYTES = server.JSON, server.BYTES
-EDIT, LOW, NONE, WHOLE = (f"tiny/mix/{arm}/seed0" for arm in ("edit", "low", "none", "whole"))
+EDIT, LOW, WHOLE = (f"tiny/mix/{arm}/seed0" for arm in ("edit", "low", "whole"))
 Reply = tuple[int, Any, http.client.HTTPMessage]
 
 

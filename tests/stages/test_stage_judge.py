@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import threading
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from answered import OUT, mmvet_pairs, put_answers, run_slice
@@ -14,29 +13,18 @@ from stages import judge
 from steering import layout
 from steering.evaluate.benchmarks import Example
 from steering.manifest import read_json
+from tests.evaluate.judge_endpoint import Endpoint, reply
 
 KEY = "sk-very-secret-4711"
 
 
-@pytest.fixture(scope="module")
-def misbehaving() -> ModuleType:
-    """The loopback endpoint of the judge's own tests."""
-    path = Path(__file__).resolve().parent.parent / "evaluate" / "judge_endpoint.py"
-    spec = importlib.util.spec_from_file_location("misbehaving_endpoint", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def endpoint(misbehaving, monkeypatch, here):
+def endpoint(monkeypatch, here):
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
     monkeypatch.setenv("JUDGE_KEY", KEY)
-    server = misbehaving.Endpoint()
-    thread = misbehaving.threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    server = Endpoint()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield server
     server.shutdown()
@@ -55,10 +43,10 @@ def verdicts():
     return read_json(OUT / "verdicts.json")
 
 
-def test_answers_get_the_judges_grades(endpoint, misbehaving):
+def test_answers_get_the_judges_grades(endpoint):
     put_answers({("graded", "test"): mmvet_pairs(), ("other", "test"): mmvet_pairs(1)})
     asked = content(endpoint)
-    endpoint.script = [misbehaving.reply("1.0"), misbehaving.reply("0.5"), misbehaving.reply("0.0")]
+    endpoint.script = [reply("1.0"), reply("0.5"), reply("0.0")]
     judge.main(asked)
     (entry,) = verdicts()
     assert (entry["benchmark"], entry["split"]) == ("graded", "test")
@@ -112,12 +100,12 @@ def test_a_form_that_takes_no_judge_is_told(endpoint):
     assert verdicts()[0]["why"].startswith("pope is scored by its own rule and takes no judge")
 
 
-def test_hallusionbench_is_judged_by_its_reference_in_words(endpoint, misbehaving):
+def test_hallusionbench_is_judged_by_its_reference_in_words(endpoint):
     one = Example("0/VD/chart/0/0/0", "a.png", "p", "yes", ("yes", "The bar is longer."), question="Longer?")
     bare = Example("1/VD/chart/0/1/0", "a.png", "p", "yes", ("yes",), question="Longer?")
     put_answers({("graded", "test"): [(one, "Yes, it is.")]})
     text = "Q {question} R {reference} P {prediction}"
-    endpoint.script = [misbehaving.reply("Incorrect.")]
+    endpoint.script = [reply("Incorrect.")]
     judge.main(content(endpoint, form="hallusion", text=text))
     assert endpoint.requests[0]["messages"][0]["content"] == "Q Longer? R The bar is longer. P Yes, it is."
     assert verdicts()[0]["verdicts"][one.id]["value"] == 0
