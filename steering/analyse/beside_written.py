@@ -10,7 +10,7 @@ import pandas as pd
 from steering.analyse import beside
 from steering.analyse.beside import Claim, Place
 from steering.analyse.beside_words import Told
-from steering.analyse.reading import signed
+from steering.analyse.reading import signed, told_p
 from steering.analyse.written import to_markdown
 
 FORM_ONLY, SAME = "in form only", "the same"
@@ -30,7 +30,7 @@ def claim_rows(told: Told) -> list[dict[str, str]]:
             "arm": f"{claim.arm} against {claim.against}",
             "the paper": signed(claim.printed),
             "ours": f"{signed(claim.difference)} [{signed(claim.low)}, {signed(claim.high)}]",
-            "p (Holm)": f"{claim.p_holm:.3f}",
+            "p (Holm)": told_p(claim.p_holm),
             "reading": claim.reading,
         }
         for claim in told.measured

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from steering.analyse import over_seeds, statistics, tables
+from steering.analyse.reading import told_p
 from steering.errors import DataError
 from steering.params import START
 
@@ -46,7 +47,7 @@ def to_read(frame: pd.DataFrame, control: str) -> pd.DataFrame:
         f"against {control}, mean over benchmarks": [
             f"{row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}]" for row in frame.itertuples()
         ],
-        "p (Holm)": [f"{p:.3f}" for p in frame["p_holm"]],
+        "p (Holm)": [told_p(p) for p in frame["p_holm"]],
         "seeds": frame["seeds"],
         "verdict": frame["verdict"],
     }

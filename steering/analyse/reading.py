@@ -159,6 +159,11 @@ def _joined_bold(parts: Sequence[Markup]) -> Markup:
     return Markup("{} and {}").format(Markup(", ").join(most), last) if most else last
 
 
+def told_p(p: float) -> str:
+    """*p* in three decimals; "<0.001" where they would be noughts, for no p is."""
+    return "<0.001" if p < 0.0005 else f"{p:.3f}"
+
+
 def signed(value: float) -> str:
     """*value* with its sign, one decimal and a true minus."""
     return f"{value:+.1f}".replace("-", "\u2212")

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from steering.analyse import over_seeds, statistics, tables
+from steering.analyse.reading import told_p
 from steering.analyse.statistics import Array, Interval, Statistic
 
 Entry = Mapping[str, Any]
@@ -118,12 +119,15 @@ def _logs(entry: Entry, span: str) -> dict[str, Sequence[Any]]:
 
 def to_read(frame: pd.DataFrame, control: str) -> pd.DataFrame:
     """The table a person reads of `shifts`: a factor for each arm and span, its interval and corrected p."""
-    told = "{row.factor:.2f} [{row.low:.2f}, {row.high:.2f}], p {row.p_holm:.3f}".format
     rows = [
-        {"arm": arm} | {f"LMAR / {control}'s, {row.span}": told(row=row) for row in own.itertuples()}
+        {"arm": arm} | {f"LMAR / {control}'s, {row.span}": _told(row) for row in own.itertuples()}
         for arm, own in frame.groupby("arm", sort=False)
     ]
     return pd.DataFrame(rows)
+
+
+def _told(row: Any) -> str:
+    return f"{row.factor:.2f} [{row.low:.2f}, {row.high:.2f}], p {told_p(row.p_holm)}"
 
 
 def _of(entries: Sequence[Entry], arm: str) -> dict[Start, Entry]:

@@ -116,6 +116,6 @@ def test_the_report_tells_each_arm_s_factor_by_span(report_input: ReportInput) -
     assert section and [row["arm"] for row in section.facts["rows"]] == ["mores_b", "lora"]
     assert "LMAR / none's, all layers" in section.text
     (row,) = (line for line in section.text.splitlines() if line.startswith("| mores_b |"))
-    assert row.count(", p 0.") == 3
+    assert row.count(", p <0.001 |") == 3
     assert 'id="attention_shift"' in html(report_input)
     assert attention_shift(replace(report_input, attention=[])) is None
