@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from steering.analyse import compared, figures, gallery, overall, rendering, shift, tables, written
 from steering.analyse import unscored as without
-from steering.analyse.reading import reading, signed
+from steering.analyse.reading import reading, signed, told_p
 from steering.analyse.sections import Section, sections
 from steering.manifest import whole
 
@@ -113,7 +113,13 @@ def html(report: ReportInput) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
-    environment.filters |= {"percent": _percent, "count": _count, "signed": signed, "duration": _duration}
+    environment.filters |= {
+        "percent": _percent,
+        "count": _count,
+        "signed": signed,
+        "told_p": told_p,
+        "duration": _duration,
+    }
     return environment.get_template("report.html.j2").render(
         report=report,
         drawn=drawn,

@@ -117,5 +117,7 @@ def test_the_report_tells_each_arm_s_factor_by_span(report_input: ReportInput) -
     assert "LMAR / none's, all layers" in section.text
     (row,) = (line for line in section.text.splitlines() if line.startswith("| mores_b |"))
     assert row.count(", p <0.001 |") == 3
-    assert 'id="attention_shift"' in html(report_input)
+    written = html(report_input)
+    assert 'id="attention_shift"' in written
+    assert written.count("p &lt;0.001") == 6
     assert attention_shift(replace(report_input, attention=[])) is None
