@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from pathlib import Path
 
 import pytest
@@ -13,22 +12,13 @@ from stages import judge
 from steering import layout
 from steering.evaluate.benchmarks import Example
 from steering.manifest import read_json
-from tests.evaluate.judge_endpoint import Endpoint, reply
-
-KEY = "sk-very-secret-4711"
+from tests.evaluate.judge_endpoint import KEY, reply, serving
 
 
 @pytest.fixture
 def endpoint(monkeypatch, here):
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "127.0.0.1")
-    monkeypatch.setenv("JUDGE_KEY", KEY)
-    server = Endpoint()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(monkeypatch) as server:
+        yield server
 
 
 def content(endpoint, form="mmvet", text="Grade it.\n", **more):

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from pathlib import Path
-
-from PIL import Image
 
 from steering.data.conversations import Conversation, read
 from steering.data.shards import ImageArchive
-
-
-def picture(number: int, kind: str = "JPEG") -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8 + number % 5, 8), (number * 37 % 256, number % 256, 90)).save(buffer, kind)
-    return buffer.getvalue()
+from tests.official_writing import picture, save_zip
 
 
 def save_json(path: Path, value) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value), encoding="utf-8")
-    return path
-
-
-def save_zip(path: Path, members: dict[str, bytes]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
     return path
 
 

@@ -8,7 +8,7 @@ import shutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from published import check_whole, lcs, picture, row, save_folder, save_json, save_zip, written
+from published import check_whole, lcs, row, save_folder, save_json, written
 
 from steering.data.conversations import Conversation, read
 from steering.data.converters import CONVERTERS, SOURCES
@@ -16,6 +16,7 @@ from steering.data.converters.conversion import convert
 from steering.data.converters.pictures import Place
 from steering.data.converters.settings import Settings, read_settings
 from steering.errors import DataError, SourceError
+from tests.official_writing import picture, save_zip
 
 PLACES = (Place("pictures"),)
 DROP = Settings(policy="drop", dropped_share=0.9)

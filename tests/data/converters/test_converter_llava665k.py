@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from published import check_whole, picture, row, save_folder, save_json, save_zip, written
+from published import check_whole, row, save_folder, save_json, written
 
 from steering.data.converters import CONVERTERS
 from steering.errors import DataError
+from tests.official_writing import picture, save_zip
 
 NAMES = {
     "coco_train2017": ("coco/train2017/000000033471.jpg", "train2017/000000033471.jpg"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 
 import pytest
-from published import picture, save_folder, save_zip
+from published import save_folder
 
 from steering.data.converters.ledger import Unusable
 from steering.data.converters.pictures import OTHER_SUFFIX, SUFFIXES, Pictures, Place, named_otherwise, picture_format
 from steering.errors import SourceError
+from tests.official_writing import picture, save_zip
 
 SAVE = {"zip": lambda path, members: save_zip(path / "a.zip", members), "folder": save_folder}
 

@@ -6,12 +6,13 @@ import random
 from collections import Counter
 
 import pytest
-from published import check_whole, picture, save_folder, save_json, save_zip, written
+from published import check_whole, save_folder, save_json, written
 
 from steering.data.converters import CONVERTERS, iconqa, scienceqa, vizwiz
 from steering.errors import DataError
 from steering.evaluate.benchmarks import form
 from steering.evaluate.benchmarks.iconqa import ICONQA
+from tests.official_writing import picture, save_zip
 
 
 def problem(question="Which is hard?", choices=("ice", "air"), answer=0, hint="", image=None):
