@@ -8,8 +8,8 @@ from pathlib import Path
 
 from steering import layout
 from steering.analyse.index import write_index
-from steering.command_line import Parser, answer
-from steering.params import load
+from steering.command_line import Parser, answer, with_first_seeds
+from steering.params import load, of_first_seeds
 from steering.plan import Plan
 from steering.records import recorded
 
@@ -18,7 +18,9 @@ def main(words: Sequence[str]) -> str:
     """The page's path. Raises SteeringError for a params file that is wrong."""
     parser = Parser(prog="python -m stages.index", description=__doc__, allow_abbrev=False)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE")
-    write_index(Plan(load(parser.strict(words).params)), layout.INDEX, recorded=recorded)
+    asked = with_first_seeds(parser).strict(words)
+    plan = Plan(of_first_seeds(load(asked.params), asked.first_seeds))
+    write_index(plan, layout.INDEX, recorded=recorded)
     return str(layout.INDEX)
 
 

@@ -7,9 +7,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from steering.command_line import answer, asking_for_experiments, chosen
+from steering.command_line import answer, asking_for_experiments, chosen, with_first_seeds
 from steering.forecast import ASSUMPTIONS, Forecast, notes
-from steering.params import Params, load
+from steering.params import Params, load, of_first_seeds
 from steering.plan import Plan
 from steering.plan_table import forecast_text, parts_text
 from steering.records import recorded
@@ -18,11 +18,11 @@ from steering.standing import Standing
 
 def main(words: Sequence[str]) -> str:
     """The answer to a command line. Raises SteeringError for what there is not."""
-    parser = asking_for_experiments("stages.plan", __doc__, default="all of params.yaml")
+    parser = with_first_seeds(asking_for_experiments("stages.plan", __doc__, default="all of params.yaml"))
     parser.add_argument("--world", metavar="W", help="only the experiments of this world")
     parser.add_argument("--parts", action="store_true", help="list what worlds and arms can be made of")
     asked = parser.strict(words)
-    params = load(asked.params)
+    params = of_first_seeds(load(asked.params), asked.first_seeds)
     if asked.parts:
         from steering.parts import parts
 

@@ -13,7 +13,7 @@ from typing import Any
 from steering.command_line import answer, asking_for_experiments, chosen
 from steering.errors import ParamsError, nearest
 from steering.graph import Graph, words_of
-from steering.params import Params, load
+from steering.params import Params, load, with_seeds
 from steering.params.experiments import Experiment
 from steering.plan import Plan
 from steering.plan_table import aligned, wrapped
@@ -96,9 +96,7 @@ def of_seeds(params: Params, names: Sequence[str], seeds: Sequence[int] | None) 
     if strange := [str(seed) for seed in seeds if seed not in known]:
         asked = ", ".join(names) or "any experiment"
         raise ParamsError([f"--seeds: {', '.join(strange)} of {asked}; allowed {', '.join(map(str, known))}"])
-    own = {name: {"seeds": [seed for seed in told.seeds if seed in seeds]} for name, told in wanted.items()}
-    fewer = {name: told.model_copy(update=own[name]) for name, told in wanted.items()}
-    return params.model_copy(update={"experiments": params.experiments | fewer})
+    return with_seeds(params, {name: [seed for seed in told.seeds if seed in seeds] for name, told in wanted.items()})
 
 
 def keep(plan: Plan, experiments: Sequence[str]) -> list[str]:

@@ -37,6 +37,12 @@ def asking_for_experiments(prog: str, about: str | None, *, default: str) -> Par
     return parser
 
 
+def with_first_seeds(parser: Parser) -> Parser:
+    """*parser* with `--first-seeds N`, which `snakemake --config first_seeds=N` asks for too."""
+    parser.add_argument("--first-seeds", type=int, metavar="N", help="of each experiment the first N training seeds")
+    return parser
+
+
 def chosen(params: Params, names: Sequence[str], world: str | None = None) -> list[str]:
     """The experiments meant, each once. Raises ParamsError for a name that stands for none, or none of *world*."""
     worlds = {name: wanted.world for name, wanted in params.experiments.items()}

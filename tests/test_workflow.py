@@ -136,6 +136,16 @@ def test_an_experiment_is_planned_whole(project, name):
     assert jobs(snakemake(project, "--dry-run", *name.split())) == counts | {"total": sum(counts.values())}
 
 
+def test_first_seeds_of_every_experiment_are_planned_with_the_words_of_the_command_line(example):
+    whole, first = (
+        snakemake(example, "--dry-run", "all_long", *words) for words in ([], ["--config", "first_seeds=1"])
+    )
+    assert [jobs(answer)["tune"] for answer in (whole, first)] == [6, 3]
+    refused = snakemake(example, "--dry-run", "all_long", "--config", "first_seeds=0")
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines() == ["first_seeds: 0 is not allowed; allowed a whole number from 1"]
+
+
 def test_comments_key_order_and_new_times_run_nothing(edited, finished):
     later = time.time() + 60
     for path in (finished / "data").rglob("manifest.json"):

@@ -5,6 +5,7 @@ from steering.params.experiments import BASELINES, START, Attention, Experiment
 from steering.params.judges import Judge
 from steering.params.loading import Params, load
 from steering.params.models import EncoderKind, LanguageModel, Source, VisionEncoder
+from steering.params.narrowed import of_first_seeds, with_seeds
 from steering.params.worlds import (
     PLAIN_ENGINE,
     Benchmark,
@@ -40,4 +41,6 @@ __all__ = [
     "VisionEncoder",
     "World",
     "load",
+    "of_first_seeds",
+    "with_seeds",
 ]

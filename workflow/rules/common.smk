@@ -7,14 +7,15 @@ from pathlib import Path
 from steering import layout
 from steering.errors import SteeringError
 from steering.interrupts import SHELL
-from steering.params import OF_A_RUN, load
+from steering.params import OF_A_RUN, load, of_first_seeds
 from steering.plan import Plan, outcomes, slice_file
 from steering.requests import Requests
 
 PARAMS_FILE = Path(config.get("params", "params.yaml"))
+FIRST_SEEDS = config.get("first_seeds")
 
 try:
-    PARAMS = load(PARAMS_FILE)
+    PARAMS = of_first_seeds(load(PARAMS_FILE), FIRST_SEEDS)
 except SteeringError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)

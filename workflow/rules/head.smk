@@ -9,15 +9,17 @@ import subprocess
 
 from steering import heads
 
+AS_HERE = ["--params", PARAMS_FILE, *(["--first-seeds", str(FIRST_SEEDS)] if FIRST_SEEDS else [])]
+
 
 def report_partly():
     worlds = [word.removeprefix("all_") for word in sys.argv if word.startswith("all_")]
     asked = [name for name in PLAN.runnable() if name in sys.argv or PARAMS.experiments[name].world in worlds]
-    subprocess.run([sys.executable, "-m", "stages.partial", *asked, "--params", PARAMS_FILE])
+    subprocess.run([sys.executable, "-m", "stages.partial", *asked, *AS_HERE])
 
 
 def write_index():
-    subprocess.run([sys.executable, "-m", "stages.index", "--params", PARAMS_FILE])
+    subprocess.run([sys.executable, "-m", "stages.index", *AS_HERE])
 
 
 onstart:
