@@ -127,11 +127,11 @@ def by_benchmark(scores: pd.DataFrame, arms: Sequence[str], references: pd.DataF
     """
     frame = scores.dropna(subset=["value"])
     y, offset = _block(list(dict.fromkeys(frame["benchmark"]))), _offset(arms)
-    x = _percent_axis("value", "score, %", alt.X)
+    x = _score_axis("value", frame)
     tip = [alt.Tooltip("arm"), alt.Tooltip("benchmark"), *_percent_tips()]
     whiskers = alt.Chart(_percents(frame)).mark_rule(strokeWidth=2)
     whiskers = whiskers.encode(
-        x=_percent_axis("low", "score, %", alt.X), x2="high_percent:Q", y=y, yOffset=offset, color=_colour(arms)
+        x=_score_axis("low", frame), x2="high_percent:Q", y=y, yOffset=offset, color=_colour(arms)
     )
     dots = alt.Chart(_percents(frame)).mark_point(filled=True, size=70, opacity=1)
     dots = dots.encode(x=x, y=y, yOffset=offset, color=_colour(arms), shape=_shape(arms), tooltip=tip)
@@ -238,6 +238,12 @@ def _percents(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _percent_axis(name: str, title: str, channel: type = alt.Y) -> Any:
     return channel(f"{name}_percent:Q", title=title, scale=alt.Scale(zero=False, padding=10))
+
+
+def _score_axis(name: str, frame: pd.DataFrame) -> alt.X:
+    """An axis that ends at 100 where no score of *frame*, nor the end of its interval, is beyond (MME's are)."""
+    own = {"domainMax": 100, "nice": False} if frame[["value", "high"]].max(axis=None) <= 1 else {}
+    return alt.X(f"{name}_percent:Q", title="score, %", scale=alt.Scale(zero=False, padding=10, **own))
 
 
 def _percent_tips() -> list[alt.Tooltip]:

@@ -108,6 +108,12 @@ def test_arms_that_all_train_something_need_no_zero(means: pd.DataFrame) -> None
     assert ticks == [4.0, 5.0, 6.0]
 
 
+@pytest.mark.parametrize(("high", "end"), [(1.0, 100), (1.4, None)])
+def test_the_axis_of_scores_ends_at_100_unless_one_is_beyond(means: pd.DataFrame, high: float, end: int | None) -> None:
+    chart = figures.by_benchmark(means.assign(benchmark="a", high=high), ARMS, means.iloc[:0].assign(benchmark="a"))
+    assert {x["scale"].get("domainMax") for x in encodings(chart, "x")} == {end}
+
+
 def test_the_front_leaves_out_what_costs_more_and_scores_less(means: pd.DataFrame) -> None:
     assert list(figures._front(means)["arm"]) == ["none", "mores_b"]
 
