@@ -5,7 +5,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-from steering.errors import ParamsError
+from steering.targets import slips
 
 
 include: "workflow/rules/common.smk"
@@ -55,3 +55,7 @@ for world in PARAMS.worlds:
 
 
 include: "workflow/rules/phases.smk"
+
+
+for line in slips(sys.argv[1:], [rule.name for rule in workflow.rules]):
+    print(line, file=sys.stderr)

@@ -98,7 +98,7 @@ LIGHT_STAGES = [
 
 # room -> the rooms below it; every room may import the ground
 GROUND = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "progress", "metrics_log", "interrupts"}
-GROUND |= {"papers", "slices", "measured", "attempts", "heads", "slurm", "records", "command_line"}
+GROUND |= {"papers", "slices", "measured", "attempts", "heads", "slurm", "records", "command_line", "targets"}
 GROUND |= {"__init__"}
 ROOMS = {
     "data": {"model"},
@@ -125,7 +125,7 @@ ROOMS = {
     "tracking": set(),
 }
 PLANNERS = {"errors", "families", "arms", "params", "plan", "layout", "manifest", "faults", "yaml_strict", "references"}
-PLANNERS |= {"papers", "slices", "measured", "heads", "attempts", "interrupts", "slurm"}
+PLANNERS |= {"papers", "slices", "measured", "heads", "attempts", "interrupts", "slurm", "targets"}
 ESTIMATES = {"requests"}  # reaches sizes, whose model builds an encoder on the meta device, if asked, with torch
 
 IMPORT_EACH = """

@@ -191,6 +191,7 @@ def test_a_mistyped_target_fails_by_name(example, asked):
     answer = snakemake(example, "--dry-run", asked)
     assert answer.returncode == 1
     assert f"No rule to produce {asked}" in answer.stdout + answer.stderr
+    assert ("tabel: no such target (did you mean table?)" in answer.stderr.splitlines()) == (asked == "tabel")
     assert "Traceback" not in answer.stdout + answer.stderr
 
 
