@@ -242,7 +242,7 @@ def _percent_axis(name: str, title: str, channel: type = alt.Y) -> Any:
 
 def _score_axis(name: str, frame: pd.DataFrame) -> alt.X:
     """An axis that ends at 100 where no score of *frame*, nor the end of its interval, is beyond (MME's are)."""
-    own = {"domainMax": 100, "nice": False} if frame[["value", "high"]].to_numpy().max() <= 1 else {}
+    own: dict[str, Any] = {"domainMax": 100, "nice": False} if frame[["value", "high"]].to_numpy().max() <= 1 else {}
     return alt.X(f"{name}_percent:Q", title="score, %", scale=alt.Scale(zero=False, padding=10, **own))
 
 
