@@ -18,10 +18,10 @@ from steering.standing import Standing
 
 def main(words: Sequence[str]) -> str:
     """The answer to a command line. Raises SteeringError for what there is not."""
-    parser = with_first_seeds(asking_for_experiments("stages.plan", __doc__, default="all of params.yaml"))
+    parser = asking_for_experiments("stages.plan", __doc__, default="all of params.yaml")
     parser.add_argument("--world", metavar="W", help="only the experiments of this world")
     parser.add_argument("--parts", action="store_true", help="list what worlds and arms can be made of")
-    asked = parser.strict(words)
+    asked = with_first_seeds(parser).strict(words)
     params = of_first_seeds(load(asked.params), asked.first_seeds)
     if asked.parts:
         from steering.parts import parts

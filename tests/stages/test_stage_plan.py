@@ -112,7 +112,10 @@ def test_an_experiment_without_data_says_so(here):
         (["tabel"], "experiment: tabel is unknown; allowed table, longer (did you mean table?)"),
         (["--world", "smal"], "world: smal is unknown; allowed small, long (did you mean small?)"),
         (["table", "--world", "long"], "world: long has none of these experiments; allowed small"),
-        (["--jsn"], "--jsn: unknown option; allowed --help, --params, --json, --world, --parts (did you mean --json?)"),
+        (
+            ["--jsn"],
+            "--jsn: unknown option; allowed --help, --params, --json, --world, --parts, --first-seeds (did you mean --json?)",
+        ),
         (["--world"], "argument --world: expected one argument"),
     ],
 )
