@@ -114,7 +114,8 @@ def test_an_experiment_without_data_says_so(here):
         (["table", "--world", "long"], "world: long has none of these experiments; allowed small"),
         (
             ["--jsn"],
-            "--jsn: unknown option; allowed --help, --params, --json, --world, --parts, --first-seeds (did you mean --json?)",
+            "--jsn: unknown option; allowed --help, --params, --json, --world, --parts, --first-seeds "
+            "(did you mean --json?)",
         ),
         (["--world"], "argument --world: expected one argument"),
     ],
