@@ -14,6 +14,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from steering.analyse.reading import told_p
+
 # Okabe and Ito's hues, brought to a middle lightness, and four more; the first is the control's
 COLOURS = (
     *("#7d8695", "#2b7fc4", "#d9602b", "#12977a", "#b565a7", "#b98a0e", "#56a5dc", "#8a6a4f"),
@@ -157,12 +159,12 @@ def forest(
     """
     shown = shown or [arm for arm in arms if arm != control]
     frame = differences.dropna(subset=["difference"])
-    frame = frame.assign(clear=frame["verdict"].isin(["higher", "lower"]))
+    frame = frame.assign(clear=frame["verdict"].isin(["higher", "lower"]), p_told=frame["p_holm"].map(told_p))
     y, offset = _block(list(dict.fromkeys(frame["benchmark"]))), _offset(shown)
     title = f"difference to {control}, % points"
     x = alt.X("difference:Q", title=title, scale=alt.Scale(zero=True, padding=10))
     points = [alt.Tooltip(name, format="+.1f") for name in ("difference", "low", "high")]
-    tip = [alt.Tooltip("arm"), alt.Tooltip("benchmark"), *points, alt.Tooltip("p_holm", format=".3f", title="p (Holm)")]
+    tip = [alt.Tooltip("arm"), alt.Tooltip("benchmark"), *points, alt.Tooltip("p_told:N", title="p (Holm)")]
     colour = _colour(arms, shown)
     base = alt.Chart(frame)
     whiskers = base.mark_rule(strokeWidth=2).encode(

@@ -108,6 +108,12 @@ def test_arms_that_all_train_something_need_no_zero(means: pd.DataFrame) -> None
     assert ticks == [4.0, 5.0, 6.0]
 
 
+def test_a_very_small_p_is_told_as_the_tables_tell_it(differences: pd.DataFrame) -> None:
+    chart = figures.forest(differences.assign(p_holm=[0.5, 1e-7]), ARMS, "none")
+    drawn = [row for rows in rendering.specification(chart)["datasets"].values() for row in rows]
+    assert [row["p_told"] for row in drawn if "p_told" in row] == ["0.500", "<0.001"]
+
+
 @pytest.mark.parametrize(("high", "end"), [(1.0, 100), (1.4, None)])
 def test_the_axis_of_scores_ends_at_100_unless_one_is_beyond(means: pd.DataFrame, high: float, end: int | None) -> None:
     chart = figures.by_benchmark(means.assign(benchmark="a", high=high), ARMS, means.iloc[:0].assign(benchmark="a"))
