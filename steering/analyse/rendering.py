@@ -30,9 +30,23 @@ PAPER = {
 }
 
 
+DIGITS = 6
+"""What a drawn number keeps: more than a screen shows, in fewer bytes."""
+
+
 def specification(chart: Any) -> dict[str, Any]:
     """The Vega-Lite specification of *chart* for a web page: as wide as its place, in the colours of the page."""
-    return dict(chart.to_dict())
+    told = dict(chart.to_dict())
+    return {**told, "datasets": _rounded(told["datasets"])} if "datasets" in told else told
+
+
+def _rounded(value: Any) -> Any:
+    """*value* with every float in it at DIGITS significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {name: _rounded(own) for name, own in value.items()}
+    return [_rounded(own) for own in value] if isinstance(value, list) else value
 
 
 def save_png(chart: Any, path: Path) -> None:

@@ -114,6 +114,15 @@ def test_a_very_small_p_is_told_as_the_tables_tell_it(differences: pd.DataFrame)
     assert [row["p_told"] for row in drawn if "p_told" in row] == ["0.500", "<0.001"]
 
 
+def test_numbers_are_drawn_with_six_digits(means: pd.DataFrame) -> None:
+    chart = figures.pareto(
+        means.assign(value=[1 / 3, 2e-7 / 3, 1234567.0], trainable_llm=[0, 34_590, 134_515_008]), ARMS
+    )
+    drawn = [row for rows in rendering.specification(chart)["datasets"].values() for row in rows if "value" in row]
+    assert {row["value"] for row in drawn} == {0.333333, 6.66667e-08, 1234570.0}
+    assert {row["trainable_llm"] for row in drawn} == {0, 34_590, 134_515_008}
+
+
 @pytest.mark.parametrize(("high", "end"), [(1.0, 100), (1.4, None)])
 def test_the_axis_of_scores_ends_at_100_unless_one_is_beyond(means: pd.DataFrame, high: float, end: int | None) -> None:
     chart = figures.by_benchmark(means.assign(benchmark="a", high=high), ARMS, means.iloc[:0].assign(benchmark="a"))
