@@ -8,8 +8,7 @@ from pathlib import Path
 
 from steering import layout
 from steering.analyse.index import write_index
-from steering.command_line import Parser, answer, with_first_seeds
-from steering.params import load, of_first_seeds
+from steering.command_line import Parser, answer, params_of, with_first_seeds
 from steering.plan import Plan
 from steering.records import recorded
 
@@ -19,8 +18,7 @@ def main(words: Sequence[str]) -> str:
     parser = Parser(prog="python -m stages.index", description=__doc__, allow_abbrev=False)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE")
     asked = with_first_seeds(parser).strict(words)
-    plan = Plan(of_first_seeds(load(asked.params), asked.first_seeds))
-    write_index(plan, layout.INDEX, recorded=recorded)
+    write_index(Plan(params_of(asked)), layout.INDEX, recorded=recorded)
     return str(layout.INDEX)
 
 

@@ -7,9 +7,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from steering.command_line import answer, asking_for_experiments, chosen, with_first_seeds
+from steering.command_line import answer, asking_for_experiments, chosen, params_of, with_first_seeds
 from steering.evaluate.results import run_name
-from steering.params import load, of_first_seeds
 from steering.plan import Plan, slice_file
 from steering.records import recorded
 from steering.standing import Standing
@@ -19,7 +18,7 @@ def main(words: Sequence[str]) -> str:
     """A line for each experiment. Raises SteeringError for what there is not."""
     parser = asking_for_experiments("stages.partial", __doc__, default="the default of params.yaml")
     asked = with_first_seeds(parser).strict(words)
-    params = of_first_seeds(load(asked.params), asked.first_seeds)
+    params = params_of(asked)
     plan = Plan(params)
     return "\n".join(_report(plan, name) for name in chosen(params, asked.experiments or [params.default]))
 

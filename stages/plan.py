@@ -7,9 +7,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from steering.command_line import answer, asking_for_experiments, chosen, with_first_seeds
+from steering.command_line import answer, asking_for_experiments, chosen, params_of, with_first_seeds
 from steering.forecast import ASSUMPTIONS, Forecast, notes
-from steering.params import Params, load, of_first_seeds
+from steering.params import Params
 from steering.plan import Plan
 from steering.plan_table import forecast_text, parts_text
 from steering.records import recorded
@@ -22,7 +22,7 @@ def main(words: Sequence[str]) -> str:
     parser.add_argument("--world", metavar="W", help="only the experiments of this world")
     parser.add_argument("--parts", action="store_true", help="list what worlds and arms can be made of")
     asked = with_first_seeds(parser).strict(words)
-    params = of_first_seeds(load(asked.params), asked.first_seeds)
+    params = params_of(asked)
     if asked.parts:
         from steering.parts import parts
 

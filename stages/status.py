@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from steering import slurm
-from steering.command_line import answer, asking_for_experiments, chosen, with_first_seeds
+from steering.command_line import answer, asking_for_experiments, chosen, params_of, with_first_seeds
 from steering.heads import last_head
-from steering.params import Params, load, of_first_seeds
+from steering.params import Params
 from steering.plan import Plan
 from steering.records import recorded
 from steering.standing import Standing
@@ -23,7 +23,7 @@ def main(words: Sequence[str]) -> str:
     """The answer to a command line. Raises SteeringError for what there is not."""
     parser = asking_for_experiments("stages.status", __doc__, default="the default of params.yaml")
     asked = with_first_seeds(parser).strict(words)
-    params = of_first_seeds(load(asked.params), asked.first_seeds)
+    params = params_of(asked)
     told = standing_now(params, asked.experiments or [params.default])
     return json.dumps(told, indent=1) if asked.json else status_text(told)
 

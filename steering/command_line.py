@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from steering.errors import ParamsError, SteeringError, nearest
-from steering.params import Params
+from steering.params import Params, load, of_first_seeds
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,9 +38,14 @@ def asking_for_experiments(prog: str, about: str | None, *, default: str) -> Par
 
 
 def with_first_seeds(parser: Parser) -> Parser:
-    """*parser* with `--first-seeds N`, which `snakemake --config first_seeds=N` asks for too."""
+    """*parser* with `--first-seeds N`, which `snakemake --config first_seeds=N` asks for too: see `params_of`."""
     parser.add_argument("--first-seeds", type=int, metavar="N", help="of each experiment the first N training seeds")
     return parser
+
+
+def params_of(asked: argparse.Namespace) -> Params:
+    """What `--params` and `--first-seeds` name. Raises ParamsError for a file that is wrong, or no number of seeds."""
+    return of_first_seeds(load(asked.params), asked.first_seeds)
 
 
 def chosen(params: Params, names: Sequence[str], world: str | None = None) -> list[str]:

@@ -32,7 +32,7 @@ class CheckpointError(SteeringError):
     """A checkpoint or adapter is damaged or belongs to something else."""
 
 
-def nearest(word: str, allowed: Iterable[str]) -> str:
+def nearest(word: str, allowed: Iterable[str], *, cutoff: float = 0.6) -> str:
     """`" (did you mean alpha?)"` where one of *allowed* is close to *word*, else an empty string."""
-    close = difflib.get_close_matches(word, list(allowed), n=1)
+    close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=cutoff)
     return f" (did you mean {close[0]}?)" if close else ""

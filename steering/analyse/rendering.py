@@ -41,9 +41,9 @@ def specification(chart: Any) -> dict[str, Any]:
 
 
 def _rounded(value: Any) -> Any:
-    """*value* with every float in it at DIGITS significant digits."""
+    """*value* with every broken number in it at DIGITS significant digits; whole ones are counts."""
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}")
+        return value if value.is_integer() else float(f"{value:.{DIGITS}g}")
     if isinstance(value, dict):
         return {name: _rounded(own) for name, own in value.items()}
     return [_rounded(own) for own in value] if isinstance(value, list) else value
